@@ -1,0 +1,69 @@
+"""Talk to a whole-slide image and see what every answer rests on.
+
+The public surface of the package; each name is imported from its room when first used.
+Research use only: not for diagnosis.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+__version__ = version("napari-hwsi")
+
+if TYPE_CHECKING:
+    from .cells import Cells, segment_cells
+    from .chat import Answer, ask, ask_stream
+    from .errors import HwsiError
+    from .evidence import Evidence
+    from .hierarchy import Hierarchy, analyze, open_result
+    from .slides import Slide, open_slide, slide_from_array
+    from .viewer import view
+
+_ROOMS = {
+    "Answer": "chat",
+    "Cells": "cells",
+    "Evidence": "evidence",
+    "Hierarchy": "hierarchy",
+    "HwsiError": "errors",
+    "Slide": "slides",
+    "analyze": "hierarchy",
+    "ask": "chat",
+    "ask_stream": "chat",
+    "open_result": "hierarchy",
+    "open_slide": "slides",
+    "segment_cells": "cells",
+    "slide_from_array": "slides",
+    "view": "viewer",
+}
+
+__all__ = [
+    "Answer",
+    "Cells",
+    "Evidence",
+    "Hierarchy",
+    "HwsiError",
+    "Slide",
+    "__version__",
+    "analyze",
+    "ask",
+    "ask_stream",
+    "open_result",
+    "open_slide",
+    "segment_cells",
+    "slide_from_array",
+    "view",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

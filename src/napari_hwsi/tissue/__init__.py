@@ -1,0 +1,22 @@
+"""Tissue, stains, and the grid of regions and patches."""
+
+from .grid import MPP, PATCH_PX, PER_SIDE, REGION_PX, Grid, region_grid
+from .mask import TissueMask, tissue_mask
+from .stains import HE_MATRIX, StainKind, estimate_stains, optical_density, separate_stains, stain_kind
+
+__all__ = [
+    "HE_MATRIX",
+    "MPP",
+    "PATCH_PX",
+    "PER_SIDE",
+    "REGION_PX",
+    "Grid",
+    "StainKind",
+    "TissueMask",
+    "estimate_stains",
+    "optical_density",
+    "region_grid",
+    "separate_stains",
+    "stain_kind",
+    "tissue_mask",
+]

@@ -1,0 +1,86 @@
+"""Stains: optical density, separation of haematoxylin and eosin, and what kind of picture a slide is."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..slides import RGB, Slide
+
+StainKind: TypeAlias = Literal["h&e", "fluorescence", "other"]
+
+HE_MATRIX: NDArray[np.float64] = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])
+"""Unit optical-density vectors of haematoxylin and eosin, rows, in RGB (Ruifrok & Johnston,
+Anal Quant Cytol Histol 23, 2001)."""
+
+_FAINT = 0.15  # optical density below which a pixel says nothing about its stain
+
+
+def optical_density(rgb: RGB) -> NDArray[np.float32]:
+    """Return −log10((rgb + 1) / 256), float32 of the same shape (Beer–Lambert; white is 0)."""
+    return _OPTICAL_DENSITY[rgb]
+
+
+_OPTICAL_DENSITY: NDArray[np.float32] = -np.log10((np.arange(256, dtype=np.float32) + 1) / 256)
+
+
+def separate_stains(rgb: RGB, matrix: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+    """Return the amounts of haematoxylin, eosin and residual in each pixel.
+
+    rgb: (..., 3) uint8; matrix: (2, 3) unit vectors of haematoxylin and eosin, the textbook's
+    where None; the residual's is orthogonal to both. Result: (..., 3) float32, in optical
+    density (colour deconvolution, Ruifrok & Johnston 2001). Raises InputError for a matrix
+    whose vectors coincide.
+    """
+    stains = HE_MATRIX if matrix is None else np.asarray(matrix, np.float64)
+    stains = stains / np.linalg.norm(stains, axis=1, keepdims=True)
+    residual = np.cross(stains[0], stains[1])
+    if np.linalg.norm(residual) < 1e-3:
+        raise InputError("The two stain vectors are the same colour; they cannot be told apart.")
+    basis = np.vstack([stains, residual / np.linalg.norm(residual)])
+    return optical_density(rgb) @ np.linalg.inv(basis).astype(np.float32)
+
+
+def estimate_stains(rgb: RGB, matrix: NDArray[np.float64] = HE_MATRIX) -> NDArray[np.float64]:
+    """Return the (2, 3) haematoxylin and eosin vectors of these pixels.
+
+    The extreme directions (1st and 99th percentile of the angle) in the plane that holds most
+    of the optical density (Macenko et al., ISBI 2009). rgb: (..., 3) uint8. Where too few
+    pixels are stained (under 1,000), or a direction comes out that no dye has, ``matrix`` is returned.
+    """
+    od = optical_density(rgb.reshape(-1, 3)).astype(np.float64)
+    od = od[od.mean(1) > _FAINT]
+    if len(od) < 1000:
+        return matrix
+    _, axes = np.linalg.eigh(np.cov(od.T))
+    plane = axes[:, [2, 1]] * np.where(axes[:, [2, 1]].sum(0) < 0, -1, 1)
+    angle = np.arctan2(od @ plane[:, 1], od @ plane[:, 0])
+    low, high = np.percentile(angle, [1, 99])
+    ends = np.array([plane @ [np.cos(a), np.sin(a)] for a in (low, high)])
+    if (ends < -0.05).any():
+        return matrix
+    ends = np.clip(ends, 0, None)
+    ends /= np.linalg.norm(ends, axis=1, keepdims=True)
+    # Haematoxylin absorbs more red than eosin does.
+    return ends[np.argsort(-ends[:, 0])]
+
+
+def stain_kind(slide: Slide) -> StainKind:
+    """Return what kind of picture a slide is, judged from its thumbnail.
+
+    'fluorescence': a dark ground; 'h&e': of the stained pixels most absorb green most, as
+    haematoxylin and eosin do; 'other': immunohistochemistry, other stains, grey pictures.
+    A slide without stained pixels counts as 'h&e': there is nothing to say otherwise.
+    """
+    pixels = slide.thumbnail(512).reshape(-1, 3)
+    if np.percentile(pixels.max(1), 75) < 100:
+        return "fluorescence"
+    od = optical_density(pixels)
+    stained = od[od.mean(1) > _FAINT]
+    if not len(stained):
+        return "h&e"
+    green_most = (stained[:, 1] > stained[:, 0]) & (stained[:, 1] > stained[:, 2])
+    return "h&e" if green_most.mean() > 0.5 else "other"

@@ -1,0 +1,175 @@
+"""Pixels by place and resolution, on real slides and on arrays with known content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+
+from napari_hwsi import open_slide, slide_from_array
+from napari_hwsi.errors import InputError, ResolutionError, SlideError
+from napari_hwsi.slides.resample import area_resample
+
+
+def composited(path: Path, origin: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
+    """Return what OpenSlide itself gives, on white."""
+    with openslide.OpenSlide(path) as slide:
+        region = slide.read_region(origin[::-1], level, size[::-1])
+    rgba = np.asarray(region, np.float32)
+    return rgba[..., :3] * (rgba[..., 3:] / 255) + 255 * (1 - rgba[..., 3:] / 255)
+
+
+@pytest.mark.parametrize(
+    "name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "test3-DAPI-2-387.ndpi"]
+)
+@pytest.mark.parametrize("origin", [(0, 0), (101, 57), (-33, -7), (2901, 2150)])
+def test_read_equals_openslide(data: Path, name: str, origin: tuple[int, int]) -> None:
+    path = data / "wsi" / name
+    with open_slide(path, backend="openslide") as slide:
+        for level in range(min(3, len(slide.level_shapes))):
+            got = slide.read(origin, (201, 133), level=level)
+            assert np.abs(got - composited(path, origin, level, (201, 133))).max() <= 1
+
+
+def test_ome_tiff_is_read_as_tifffile_decodes_it(data: Path) -> None:
+    path = data / "wsi" / "HE_example_instanseg.ome.tif"
+    with open_slide(path) as slide:
+        assert slide.backend == "tifffile"
+        assert slide.mpp == pytest.approx((0.50008, 0.50008), rel=1e-4)
+        whole = tifffile.imread(path)
+        np.testing.assert_array_equal(slide.read((300, 411), (256, 100)), whole[300:556, 411:511])
+
+
+def test_two_backends_give_the_same_pixels(cmu: Path) -> None:
+    with open_slide(cmu, backend="openslide") as a, open_slide(cmu, backend="tifffile") as b:
+        difference = a.read((700, 900), (300, 300)).astype(int) - b.read((700, 900), (300, 300))
+        assert np.abs(difference).max() <= 1
+
+
+def test_a_resolution_between_levels_is_the_area_mean() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
+    slide = slide_from_array(image, mpp=0.25)
+    got = slide.read((12, 8), (10, 10), mpp=1.0)
+    want = image[12:52, 8:48].reshape(10, 4, 10, 4, 3).mean((1, 3))
+    assert np.abs(got - want).max() <= 0.5
+
+
+def test_fractions_of_pixels_count_by_area() -> None:
+    ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[None, :, None], 3, 2)
+    got = area_resample(np.repeat(ramp, 3, 0), (2, 8), (1.5, 2.5))
+    # The first output pixel covers inputs 0, 1 and half of 2: (0 + 10 + 0.5 * 20) / 2.5.
+    assert got[0, 0, 0] == 8
+    assert got[0, 1, 0] == 32  # (0.5 * 20 + 30 + 40) / 2.5
+
+
+def test_a_level_within_five_percent_is_read_as_it_is(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        scale = slide.scale_at(0.5)
+        assert scale.mpp == (0.499, 0.499)
+        np.testing.assert_array_equal(
+            slide.read((100, 100), (64, 64), mpp=0.5), slide.read((100, 100), (64, 64), level=0)
+        )
+
+
+def test_outside_the_slide_is_background(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        assert (slide.read((-100, -100), (50, 50)) == 255).all()
+        assert (slide.read((5000, 5000), (50, 50), mpp=2) == 255).all()
+
+
+def test_levels_are_lazy_and_placed_by_their_true_ratio(data: Path) -> None:
+    with open_slide(data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs") as slide:
+        assert slide.level_downsamples[1] == pytest.approx((3567 / 1783, 4443 / 2221))
+        assert [level.shape[:2] for level in slide.levels[:2]] == list(slide.level_shapes)
+        assert max(slide.levels[-1].shape[:2]) <= 2048
+        part = slide.levels[1][600:700, 700:800].compute()
+        want = slide.read((round(600 * 3567 / 1783), round(700 * 4443 / 2221)), (100, 100), level=1)
+        assert np.abs(part.astype(int) - want).mean() < 2
+        assert max(max(c) for c in slide.levels[0].chunks[:2]) <= 1024
+
+
+def test_a_flat_image_gets_a_pyramid_with_the_same_content() -> None:
+    image = np.zeros((4100, 2051, 3), np.uint8)
+    image[:, 1000:] = 200
+    levels = slide_from_array(image).levels
+    assert [level.shape for level in levels] == [(4100, 2051, 3), (1025, 513, 3)]
+    coarse = np.asarray(levels[1])
+    assert (coarse[:, :250] == 0).all()
+    assert (coarse[:, 250:] == 200).all()
+
+
+def test_label_and_macro_are_listed_but_only_decoded_on_request(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        assert set(slide.associated_images) == {"label", "macro", "thumbnail"}
+        assert np.asarray(slide.associated_images["macro"]).shape == (431, 1280, 3)
+        with pytest.raises(KeyError):
+            slide.associated_images["patient"]
+
+
+def test_a_missing_pixel_size_is_asked_for_and_remembered(data: Path, tmp_path: Path) -> None:
+    path = data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs"
+    with open_slide(path) as slide:
+        assert slide.mpp is None
+        with pytest.raises(ResolutionError, match="Give it once"):
+            slide.read((0, 0), (8, 8), mpp=0.5)
+        slide.set_mpp(0.25)
+    copy = tmp_path / "renamed.svs"
+    copy.write_bytes(path.read_bytes())
+    with open_slide(copy) as again:
+        assert again.mpp == (0.25, 0.25)
+        assert again.mpp_source == "user"
+
+
+def test_the_files_own_pixel_size_is_not_overruled(cmu: Path) -> None:
+    with pytest.raises(ResolutionError, match="contradicts"):
+        open_slide(cmu, mpp=0.25)
+    with open_slide(cmu, mpp=0.5) as slide:
+        assert slide.mpp == (0.499, 0.499)
+
+
+def test_finer_than_the_scan_is_refused(cmu: Path) -> None:
+    with open_slide(cmu) as slide, pytest.raises(ResolutionError, match="finer than its pixels"):
+        slide.read((0, 0), (8, 8), mpp=0.25)
+
+
+def test_fingerprint_follows_content_not_name(cmu: Path, tmp_path: Path) -> None:
+    changed = tmp_path / cmu.name
+    content = bytearray(cmu.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)
+    with open_slide(cmu) as a, open_slide(changed) as b:
+        assert a.fingerprint != b.fingerprint
+
+
+@pytest.mark.parametrize("name", ["broken.svs", "small_dicom_TCGA-XK-AAJU.dcm"])
+def test_a_bad_file_gives_one_error_with_both_reasons(data: Path, name: str) -> None:
+    with pytest.raises(SlideError, match=f"{name}.*openslide.*tifffile"):
+        open_slide(data / "wsi" / name)
+
+
+def test_text_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "notes.svs"
+    text.write_text("not a slide")
+    with pytest.raises(SlideError, match="cannot be opened as a slide"):
+        open_slide(text)
+    with pytest.raises(SlideError, match="is a folder"):
+        open_slide(tmp_path)
+    with pytest.raises(SlideError, match="does not exist"):
+        open_slide(tmp_path / "nowhere.svs")
+    with pytest.raises(InputError, match="openslide, tifffile"):
+        open_slide(text, backend="guess")
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 4), (0, 4, 3)])
+def test_only_rgb_arrays_are_slides(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="RGB"):
+        slide_from_array(np.zeros(shape, np.uint8))
+
+
+def test_a_label_image_is_not_a_slide(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "labels.tif", np.zeros((300, 300), np.uint16))
+    with pytest.raises(SlideError, match="not an 8-bit RGB"):
+        open_slide(tmp_path / "labels.tif", backend="tifffile")
