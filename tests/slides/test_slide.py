@@ -173,3 +173,13 @@ def test_a_label_image_is_not_a_slide(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "labels.tif", np.zeros((300, 300), np.uint16))
     with pytest.raises(SlideError, match="not an 8-bit RGB"):
         open_slide(tmp_path / "labels.tif", backend="tifffile")
+
+
+def test_shrinking_in_bands_equals_shrinking_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (703, 300, 3), np.uint8)
+    slide = slide_from_array(image, mpp=0.3)
+    at_once = slide.read((5, -7), (150, 60), mpp=1.0)
+    monkeypatch.setattr("napari_hwsi.slides.slide._BAND_PX", 5000)
+    in_bands = slide.read((5, -7), (150, 60), mpp=1.0)
+    assert np.abs(at_once.astype(int) - in_bands).max() <= 1
+    assert np.array_equal(at_once[:7], in_bands[:7])

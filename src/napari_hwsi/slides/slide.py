@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 1024
 _LEVEL_TOLERANCE = 0.05
+_BAND_PX = 1 << 23  # source pixels held at a time while shrinking
 _COARSE_ENOUGH = 2048  # a viewer is content with a coarsest level of this many pixels a side
 
 
@@ -229,8 +230,25 @@ class Slide:
         factor = (scale.downsample[0] / of_level[0], scale.downsample[1] / of_level[1])
         if factor == (1.0, 1.0):
             return self._backend.read(scale.level, (top, left), (height, width))
-        source = (math.ceil(height * factor[0]), math.ceil(width * factor[1]))
-        return area_resample(self._backend.read(scale.level, (top, left), source), (height, width), factor)
+        return self._resampled(scale.level, (top, left), (height, width), factor)
+
+    def _resampled(
+        self, level: int, origin: tuple[int, int], size: tuple[int, int], factor: tuple[float, float]
+    ) -> RGB:
+        """Shrink part of a level by ``factor``, in bands, so that memory follows the result's size."""
+        out = np.empty((*size, 3), np.uint8)
+        width = math.ceil(size[1] * factor[1])
+        rows = max(1, int(_BAND_PX / (width * factor[0])))
+        for top in range(0, size[0], rows):
+            count = min(rows, size[0] - top)
+            first = math.floor(top * factor[0])
+            height = math.ceil((top + count) * factor[0]) - first
+            place = (origin[0] + round(first * self.level_downsamples[level][0]), origin[1])
+            band = self._backend.read(level, place, (height, width))
+            out[top : top + count] = area_resample(
+                band, (count, size[1]), factor, (top * factor[0] - first, 0.0)
+            )
+        return out
 
     def thumbnail(self, max_size: int = 1024) -> RGB:
         """Return the whole slide, area-resampled to at most ``max_size`` px a side."""
@@ -240,7 +258,7 @@ class Slide:
         size = (max(1, round(height / ratio)), max(1, round(width / ratio)))
         source = self.level_shapes[level]
         factor = (source[0] / size[0], source[1] / size[1])
-        return area_resample(self._backend.read(level, (0, 0), source), size, factor)
+        return self._resampled(level, (0, 0), size, factor)
 
     @property
     def associated_images(self) -> Mapping[str, da.Array]:

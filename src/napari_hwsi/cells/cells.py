@@ -1,0 +1,186 @@
+"""The cells of a slide, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError, ResolutionError
+from ..units import Mpp, as_box, as_mpp
+from .contours import Contours, concatenate, draw, moments
+from .morphology import measure_shapes
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """N cells; places are (y, x) in level-0 pixels, pixel i covering [i, i + 1).
+
+    centroids: float32 (N, 2); contours: N outlines, float32 (M, 2) each; types: uint8 (N,)
+    into type_names; probabilities: float32 (N,), how sure the segmenter is; mpp: (y, x) µm
+    per level-0 pixel or None; table: a row a cell, measurements with units in the column
+    names. Raises InputError when the parts differ in length.
+    """
+
+    centroids: NDArray[np.float32]
+    contours: Contours
+    types: NDArray[np.uint8]
+    type_names: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    mpp: Mpp | None
+    table: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        lengths = {len(part) for part in (self.contours, self.types, self.probabilities, self.table)}
+        if self.centroids.shape != (len(self), 2) or lengths != {len(self)}:
+            raise InputError(f"The parts of {len(self)} cells have other lengths: {sorted(lengths)}.")
+        if len(self) and int(self.types.max()) >= len(self.type_names):
+            raise InputError(f"Type {int(self.types.max())} has no name among {self.type_names}.")
+
+    @classmethod
+    def of(
+        cls,
+        contours: Contours | Iterable[ArrayLike],
+        *,
+        types: ArrayLike | None = None,
+        type_names: Sequence[str] = ("nucleus",),
+        probabilities: ArrayLike | None = None,
+        mpp: float | Sequence[float] | None = None,
+        measurements: pd.DataFrame | None = None,
+    ) -> Cells:
+        """Return cells of these outlines (level-0 px), measured.
+
+        Types are all the first, probabilities 1 where None. The table holds the centroids, the
+        shapes where mpp is known, and ``measurements``, a row an outline.
+        """
+        outlines = contours if isinstance(contours, Contours) else Contours.of(map(np.asarray, contours))
+        count, pair = len(outlines), None if mpp is None else as_mpp(mpp)
+        centroids = moments(outlines)[1].astype(np.float32)
+        parts = [pd.DataFrame({"centroid_y_px": centroids[:, 0], "centroid_x_px": centroids[:, 1]})]
+        if pair is not None:
+            parts.append(measure_shapes(outlines, pair))
+        if measurements is not None:
+            parts.append(measurements.reset_index(drop=True))
+        return cls(
+            centroids,
+            outlines,
+            np.zeros(count, np.uint8) if types is None else np.asarray(types, np.uint8),
+            tuple(type_names),
+            np.ones(count, np.float32) if probabilities is None else np.asarray(probabilities, np.float32),
+            pair,
+            pd.concat(parts, axis=1),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Cells]) -> Cells:
+        """Return the cells of all parts, in order. Raises InputError where type names or mpp differ."""
+        if not parts:
+            return cls.of([])
+        names, mpp = parts[0].type_names, parts[0].mpp
+        if any(part.type_names != names or part.mpp != mpp for part in parts):
+            raise InputError("Cells of different type names or resolutions cannot stand in one table.")
+        filled = [part.table for part in parts if len(part)] or [parts[0].table]
+        return cls(
+            np.concatenate([part.centroids for part in parts]),
+            concatenate([part.contours for part in parts]),
+            np.concatenate([part.types for part in parts]),
+            names,
+            np.concatenate([part.probabilities for part in parts]),
+            mpp,
+            pd.concat(filled, ignore_index=True),
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path, mpp: float | Sequence[float] | None = None) -> Cells:
+        """Read cells from GeoJSON (``.geojson``, ``.json``) or Parquet (``.parquet``).
+
+        Files written here hold mpp, type names and measurements and come back without loss; of
+        others the polygons, classes and measurements are taken, and ``mpp`` serves if they state none.
+        Raises InputError for a file that cannot be read as cells.
+        """
+        from .files import read_geojson, read_parquet
+
+        path = Path(path)
+        if path.suffix.lower() in {".geojson", ".json"}:
+            return read_geojson(path, mpp)
+        if path.suffix.lower() == ".parquet":
+            return read_parquet(path, mpp)
+        raise InputError(f"{path}: cells are read from .geojson, .json and .parquet files.")
+
+    def __len__(self) -> int:
+        return len(self.centroids)
+
+    def __repr__(self) -> str:
+        return f"Cells({len(self)} of {', '.join(self.type_names)})"
+
+    def select(self, which: ArrayLike) -> Cells:
+        """Return some cells: a bool mask (N,) or row numbers, in that order."""
+        rows = np.asarray(which)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64).reshape(-1)
+        return Cells(
+            self.centroids[rows],
+            self.contours.take(rows),
+            self.types[rows],
+            self.type_names,
+            self.probabilities[rows],
+            self.mpp,
+            self.table.iloc[rows].reset_index(drop=True),
+        )
+
+    def inside(self, box: Sequence[float]) -> NDArray[np.bool_]:
+        """Return which centroids lie in a half-open box (y0, x0, y1, x1), level-0 px, bool (N,)."""
+        y, x = self.centroids.T
+        return (y >= box[0]) & (x >= box[1]) & (y < box[2]) & (x < box[3])
+
+    def in_box(self, box: Sequence[float]) -> Cells:
+        """Return the cells whose centroid lies in a half-open box, level-0 px."""
+        return self.select(self.inside(box))
+
+    def labels(self, box: Sequence[float], mpp: float | Sequence[float] | None = None) -> NDArray[np.int32]:
+        """Draw the cells that meet a box: int32 (Y, X), row number + 1, background 0.
+
+        box: (y0, x0, y1, x1) level-0 px; mpp: µm per pixel of the result, level 0 where None.
+        Raises ResolutionError when mpp is asked of cells without one.
+        """
+        y0, x0, y1, x1 = as_box(box)
+        scale = np.ones(2) if mpp is None else np.array(as_mpp(mpp)) / self.require_mpp()
+        bounds = self.contours.bounds()
+        meets = (bounds[:, 0] < y1) & (bounds[:, 1] < x1) & (bounds[:, 2] > y0) & (bounds[:, 3] > x0)
+        rows = np.flatnonzero(meets)
+        near = self.contours.take(rows)
+        placed = Contours(((near.vertices - (y0, x0)) / scale).astype(np.float32), near.offsets)
+        shape = np.maximum(np.ceil(np.array([y1 - y0, x1 - x0]) / scale - 1e-6), 1).astype(int)
+        numbers = np.append(0, rows + 1).astype(np.int32)
+        return np.asarray(numbers[draw(placed, (int(shape[0]), int(shape[1])))])
+
+    def require_mpp(self) -> Mpp:
+        """Return mpp; raises ResolutionError where it is not known."""
+        if self.mpp is None:
+            raise ResolutionError(
+                "These cells do not state their µm per pixel. Give it when they are made: "
+                "segment_cells(image, mpp=0.25), Cells.from_file(path, mpp=0.25)."
+            )
+        return self.mpp
+
+    def to_geojson(self, path: str | Path, origin: Sequence[float] = (0, 0)) -> None:
+        """Write QuPath's GeoJSON, a detection a cell.
+
+        origin: the (y, x) level-0 place that becomes (0, 0): QuPath crops slides that state
+        bounds (MIRAX), and wants ``slide.bounds[:2]`` there. Raises StoreError when it cannot be written.
+        """
+        from .files import write_geojson
+
+        write_geojson(self, Path(path), origin)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write GeoParquet: outlines as WKB, a column a measurement.
+
+        Raises StoreError when it cannot be written.
+        """
+        from .files import write_parquet
+
+        write_parquet(self, Path(path))

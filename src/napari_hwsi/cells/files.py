@@ -1,0 +1,242 @@
+"""Cells in the files of other tools: QuPath's GeoJSON, GeoParquet. There x comes before y."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+
+from ..errors import InputError, StoreError
+from .cells import Cells
+from .contours import Contours
+
+_FACTS = "napari_hwsi"
+_ROWS = 65_536
+_COLOURS = ((230, 60, 60), (40, 170, 90), (60, 110, 230), (235, 180, 40), (160, 80, 200), (40, 180, 200))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` to write to, renamed to it when all went well.
+
+    Raises StoreError when the disk refuses; then nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_geojson(cells: Cells, path: Path, origin: Sequence[float] = (0, 0)) -> None:
+    """Write a FeatureCollection, a line a cell, as QuPath's ``GsonTools`` reads it.
+
+    Outlines are of nuclei, so objects are detections; a class has name and colour; measurements
+    are the table's columns and ``probability``, not-a-number left out. A foreign member holds
+    what QuPath has no place for.
+    """
+    shift = np.array(origin, np.float32)
+    facts = {"mpp": cells.mpp, "type_names": cells.type_names, "columns": list(cells.table.columns)}
+    classes = [
+        json.dumps({"name": name, "color": list(_COLOURS[i % len(_COLOURS)])})
+        for i, name in enumerate(cells.type_names)
+    ]
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(f'{{"type": "FeatureCollection", "{_FACTS}": {json.dumps(facts)}, "features": [')
+        for start in range(0, len(cells), _ROWS):
+            part = cells.select(np.arange(start, min(start + _ROWS, len(cells))))
+            measured = part.table.assign(probability=part.probabilities)
+            columns = [json.dumps(str(name)) for name in measured.columns]
+            rows = zip(*(_shortest(measured[name].to_numpy()) for name in measured.columns), strict=True)
+            points = _shortest((part.contours.vertices - shift)[:, ::-1].ravel())
+            offsets = part.contours.offsets * 2
+            for i, row in enumerate(rows):
+                ring = points[offsets[i] : offsets[i + 1]]
+                ring = [*ring, *ring[:2]]
+                pairs = ",".join(f"[{x},{y}]" for x, y in zip(ring[::2], ring[1::2], strict=True))
+                values = ",".join(f"{n}:{v}" for n, v in zip(columns, row, strict=True) if v != "nan")
+                file.write(
+                    f'{"," if start + i else ""}\n{{"type":"Feature","geometry":{{"type":"Polygon",'
+                    f'"coordinates":[[{pairs}]]}},"properties":{{"objectType":"detection",'
+                    f'"classification":{classes[part.types[i]]},"measurements":{{{values}}}}}}}'
+                )
+        file.write("\n]}\n")
+
+
+def read_geojson(path: Path, mpp: float | Sequence[float] | None = None) -> Cells:
+    """Read polygons of a FeatureCollection or a bare list of Features.
+
+    Features are decoded one at a time. Of a QuPath cell the nucleus is taken; a MultiPolygon is
+    a cell a polygon; holes and points are passed over. Raises InputError.
+    """
+    facts, features = _features(path)
+    rings: list[NDArray[np.float32]] = []
+    names: list[str] = []
+    columns: dict[str, array[float]] = {}
+    for feature in features:
+        try:
+            properties = feature.get("properties") or {}
+            geometry = feature.get("nucleusGeometry") or feature.get("geometry") or {}
+            for outline in _polygons(geometry):
+                for name, value in _measurements(properties.get("measurements")):
+                    column = columns.setdefault(name, array("f"))
+                    column.extend([math.nan] * (len(rings) - len(column)))
+                    column.append(value)
+                rings.append(np.array(outline[0], np.float32)[:, 1::-1])
+                names.append(_class_name(properties.get("classification")))
+        except (AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
+            raise InputError(f"{path}: a feature after cell {len(rings)} cannot be read: {error}.") from error
+    wanted = facts.get("columns") or sorted(columns.keys() - {"probability"})
+    values = {name: np.full(len(rings), np.nan, np.float32) for name in (*wanted, "probability")}
+    for name in values.keys() & columns.keys():
+        values[name][: len(columns[name])] = columns[name]
+    probability = values.pop("probability")
+    probability = np.where(np.isnan(probability), np.float32(1), probability)
+    return _assemble(path, Contours.of(rings), names, probability, pd.DataFrame(values), facts, mpp)
+
+
+def write_parquet(cells: Cells, path: Path) -> None:
+    """Write GeoParquet 1.1: ``geometry`` (WKB, x before y), ``type``, ``probability``, the table."""
+    facts = {"mpp": cells.mpp, "type_names": cells.type_names, "columns": list(cells.table.columns)}
+    geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    metadata = {"geo": json.dumps(geo), _FACTS: json.dumps(facts)}
+    kinds = pa.dictionary(pa.uint8(), pa.string())
+    schema = pa.schema(
+        [("geometry", pa.binary()), ("type", kinds), ("probability", pa.float32())]
+        + [(str(name), pa.from_numpy_dtype(cells.table[name].dtype)) for name in cells.table.columns],
+        metadata=metadata,
+    )
+    with written_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for start in range(0, max(len(cells), 1), _ROWS):
+            part = cells.select(np.arange(start, min(start + _ROWS, len(cells))))
+            types = pa.DictionaryArray.from_arrays(pa.array(part.types), pa.array(cells.type_names))
+            columns = [pa.array(part.table[name].to_numpy()) for name in part.table.columns]
+            wkb = pa.array(shapely.to_wkb(part.contours.polygons()), pa.binary())
+            writer.write_table(pa.table([wkb, types, pa.array(part.probabilities), *columns], schema=schema))
+
+
+def read_parquet(path: Path, mpp: float | Sequence[float] | None = None) -> Cells:
+    """Read a Parquet file with a WKB ``geometry`` column of polygons. Raises InputError."""
+    try:
+        stored = pq.read_table(path)
+        metadata = stored.schema.metadata or {}
+        facts = json.loads(metadata.get(_FACTS.encode(), b"{}"))
+        shapes = shapely.from_wkb(stored.column("geometry").to_numpy(zero_copy_only=False))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.") from error
+    except (OSError, KeyError, ValueError, pa.ArrowException, shapely.errors.ShapelyError) as error:
+        raise InputError(f"{path} cannot be read as cells: {error}.") from error
+    if (shapely.get_type_id(shapes) != shapely.GeometryType.POLYGON).any():
+        raise InputError(f"{path} holds other shapes than polygons.")
+    points, rings = shapely.get_coordinates(shapely.get_exterior_ring(shapes), return_index=True)
+    last = np.diff(rings, append=-1) != 0
+    offsets = np.append(0, np.cumsum(np.bincount(rings[~last], minlength=len(shapes)))).astype(np.int64)
+    contours = Contours(points[~last][:, ::-1].astype(np.float32), offsets)
+    names = stored.column("type").to_pylist() if "type" in stored.column_names else ["nucleus"] * len(shapes)
+    sure = "probability" in stored.column_names
+    probability = stored.column("probability").to_numpy() if sure else np.ones(len(shapes))
+    own = [name for name in stored.column_names if name not in {"geometry", "type", "probability"}]
+    numeric = [n for n in own if pa.types.is_floating(stored.schema.field(n).type)]
+    table = pd.DataFrame({n: stored.column(n).to_numpy() for n in facts.get("columns", numeric)})
+    return _assemble(path, contours, names, probability, table, facts, mpp)
+
+
+def _assemble(
+    path: Path,
+    contours: Contours,
+    names: Sequence[str],
+    probability: NDArray[Any],
+    table: pd.DataFrame,
+    facts: dict[str, Any],
+    mpp: float | Sequence[float] | None,
+) -> Cells:
+    """Return cells with the table they were written with; one of other tools stands beside a new one."""
+    known = {name: i for i, name in enumerate(dict.fromkeys([*facts.get("type_names", ()), *names]))}
+    if len(known) > 256:
+        raise InputError(f"{path} holds {len(known)} classes of cells; 256 can be told apart.")
+    cells = Cells.of(
+        contours,
+        types=[known[name] for name in names],
+        type_names=tuple(known) or ("nucleus",),
+        probabilities=probability,
+        mpp=facts.get("mpp") or mpp,
+    )
+    if "columns" not in facts:
+        extra = table[[name for name in table.columns if name not in cells.table.columns]]
+        return replace(cells, table=pd.concat([cells.table, extra], axis=1))
+    centroids = table[["centroid_y_px", "centroid_x_px"]].to_numpy(np.float32)
+    return replace(cells, table=table, centroids=centroids)
+
+
+def _features(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """Return this package's facts, if any, and the features one by one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+    decoder = json.JSONDecoder()
+    head = text.find('"features"')
+    start = text.find("[", head if head >= 0 else 0)
+    if start < 0 or (head < 0 and text[:start].strip()):
+        raise InputError(f"{path} is not GeoJSON: it holds no list of features.")
+    facts: dict[str, Any] = {}
+    mark = text.find(f'"{_FACTS}"', 0, max(head, 0))
+    if mark >= 0:
+        facts, _ = decoder.raw_decode(text, text.index("{", mark))
+
+    def each() -> Iterator[dict[str, Any]]:
+        place = start + 1
+        while True:
+            while place < len(text) and text[place] in " \t\r\n,":
+                place += 1
+            if place < len(text) and text[place] == "]":
+                return
+            try:
+                feature, place = decoder.raw_decode(text, place)
+            except ValueError as error:
+                raise InputError(f"{path} breaks off or is not JSON at character {place}.") from error
+            yield feature
+
+    return facts, each()
+
+
+def _polygons(geometry: dict[str, Any]) -> list[Any]:
+    """Return the coordinates of each polygon; none for other shapes."""
+    coordinates = geometry.get("coordinates")
+    if geometry.get("type") == "Polygon":
+        return [coordinates]
+    return list(coordinates or []) if geometry.get("type") == "MultiPolygon" else []
+
+
+def _class_name(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("name") or ": ".join(value.get("names") or []) or "nucleus")
+    return str(value or "nucleus")
+
+
+def _measurements(value: Any) -> Iterable[tuple[str, float]]:
+    if isinstance(value, list):  # QuPath before 0.4
+        return [(str(item["name"]), float(item["value"])) for item in value]
+    return [(str(name), float(number)) for name, number in (value or {}).items()]
+
+
+def _shortest(values: NDArray[Any]) -> list[str]:
+    """Return each float32 in the fewest digits that give it back."""
+    return np.asarray(values, np.float32).astype("U").tolist()

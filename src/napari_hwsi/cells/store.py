@@ -1,0 +1,74 @@
+"""Cells on disk while they are being found: a folder with a file a tile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from .cells import Cells
+from .files import read_parquet, write_parquet, written_whole
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TileStore:
+    """Tiles of cells in a folder, each written whole or not at all; ``facts.json`` says of what."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path, facts: Mapping[str, Any]) -> TileStore:
+        """Open or start a store of these facts (JSON values, among them 'fingerprint' and 'slide').
+
+        Raises StoreError where the folder holds something else, or cannot be written.
+        """
+        folder = Path(path)
+        wanted = json.loads(json.dumps({"version": _VERSION, **facts}))
+        sidecar = folder / "facts.json"
+        try:
+            if sidecar.exists():
+                _compare(folder, json.loads(sidecar.read_text(encoding="utf-8")), wanted)
+                return cls(folder)
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise StoreError(f"{folder} is there and holds no cells. Choose a new folder for the store.")
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"The store {folder} cannot be used: {error}.") from error
+        with written_whole(sidecar) as temporary:
+            temporary.write_text(json.dumps(wanted, indent=2, sort_keys=True), encoding="utf-8")
+        return cls(folder)
+
+    def read(self, tile: int) -> Cells | None:
+        """Return the cells of a tile, None where it is not done."""
+        part = self._part(tile)
+        return read_parquet(part) if part.exists() else None
+
+    def write(self, tile: int, cells: Cells) -> None:
+        """Keep the cells of a tile. Raises StoreError when the disk refuses."""
+        write_parquet(cells, self._part(tile))
+
+    def _part(self, tile: int) -> Path:
+        return self.path / f"tile-{tile:06d}.parquet"
+
+
+def _compare(folder: Path, found: Any, wanted: Mapping[str, Any]) -> None:
+    if not isinstance(found, dict) or found.get("version") != _VERSION:
+        raise StoreError(f"{folder} is a store of another version; choose a new folder.")
+    if found.get("fingerprint") != wanted["fingerprint"]:
+        raise StoreError(
+            f"{folder} holds the cells of another slide ({found.get('slide')}); "
+            f"choose a new folder for {wanted['slide']}."
+        )
+    other = sorted(name for name in wanted if name != "slide" and found.get(name) != wanted[name])
+    if other:
+        raise StoreError(
+            f"{folder} was made with other settings ({', '.join(other)}). "
+            "Run with the same ones to go on, or choose a new folder."
+        )

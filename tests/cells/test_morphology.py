@@ -1,0 +1,76 @@
+"""Measurements of shapes and stains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_hwsi.cells.contours import Contours, trace
+from napari_hwsi.cells.morphology import STAIN_COLUMNS, measure_shapes, measure_stains
+
+from .conftest import ellipse
+
+
+def test_a_disc() -> None:
+    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    disc = Contours.of([np.stack([50 + 10 * np.sin(angle), 70 + 10 * np.cos(angle)], 1)])
+    row = measure_shapes(disc, (0.5, 0.5)).iloc[0]
+    assert row.area_um2 == pytest.approx(25 * np.pi, rel=1e-3)
+    assert row.perimeter_um == pytest.approx(10 * np.pi, rel=1e-3)
+    assert row.equivalent_diameter_um == pytest.approx(10, rel=1e-3)
+    assert row.major_axis_um == pytest.approx(10, rel=1e-3)
+    assert row.circularity == pytest.approx(1, abs=1e-3)
+    assert row.solidity == pytest.approx(1, abs=1e-6)
+    assert row.eccentricity < 0.02
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, -1.1])
+def test_axes_and_orientation_of_an_ellipse(angle: float) -> None:
+    labels = ellipse((100, 100), (50, 50), (30, 12), angle).astype(np.int32)
+    row = measure_shapes(trace(labels), (0.25, 0.25)).iloc[0]
+    assert row.major_axis_um == pytest.approx(15, rel=0.02)
+    assert row.minor_axis_um == pytest.approx(6, rel=0.02)
+    assert row.eccentricity == pytest.approx(np.sqrt(1 - (12 / 30) ** 2), rel=0.02)
+    assert row.orientation_rad == pytest.approx(angle, abs=0.02)
+    assert row.solidity > 0.97
+
+
+def test_pixels_need_not_be_square() -> None:
+    square = Contours.of([np.array([[0, 0], [0, 10], [10, 10], [10, 0]])])
+    row = measure_shapes(square, (1.0, 0.5)).iloc[0]
+    assert row.area_um2 == 50
+    assert row.perimeter_um == 30
+    assert row.orientation_rad == 0  # longer along y
+
+
+def test_a_bay_lowers_solidity() -> None:
+    shape = np.array([[0, 0], [0, 8], [8, 8], [8, 6], [2, 6], [2, 2], [8, 2], [8, 0]])
+    row = measure_shapes(Contours.of([shape]), (1.0, 1.0)).iloc[0]
+    assert row.solidity == pytest.approx((64 - 24) / 64)
+
+
+def test_stains_are_told_apart_by_label() -> None:
+    labels = np.zeros((20, 30), np.int32)
+    labels[2:10, 2:10], labels[2:10, 15:25] = 1, 2
+    rgb = np.full((20, 30, 3), 255, np.uint8)
+    # Pure stains of optical density 0.6 along the textbook vectors.
+    rgb[labels == 1] = np.rint(256 * 10 ** -(0.6 * np.array([0.650, 0.704, 0.286])) - 1)
+    rgb[labels == 2] = np.rint(256 * 10 ** -(0.6 * np.array([0.072, 0.990, 0.105])) - 1)
+    table = measure_stains(labels, rgb)
+    np.testing.assert_allclose(table.haematoxylin_mean_od, [0.6, 0], atol=0.02)
+    np.testing.assert_allclose(table.eosin_mean_od, [0, 0.6], atol=0.02)
+    np.testing.assert_allclose(table.haematoxylin_sd_od, 0, atol=1e-6)
+
+
+def test_spread_within_a_label() -> None:
+    labels = np.ones((2, 2), np.int32)
+    rgb = np.array([[[255] * 3, [255] * 3], [[127] * 3, [127] * 3]], np.uint8)
+    table = measure_stains(labels, rgb)
+    assert table.eosin_sd_od[0] > 0.02
+    assert table.haematoxylin_sd_od[0] == pytest.approx(table.haematoxylin_mean_od[0], rel=1e-3)
+
+
+def test_no_labels() -> None:
+    table = measure_stains(np.zeros((3, 3), np.int32), np.zeros((3, 3, 3), np.uint8))
+    assert len(table) == 0
+    assert tuple(table.columns) == STAIN_COLUMNS
