@@ -88,17 +88,21 @@ def segment_owned(
     segmenter: str | Segmenter | None = None,
     mpp: float | Sequence[float] | None = None,
     progress: Progress | None = None,
+    tissue: TissueMask | None = None,
 ) -> Cells:
     """Find the cells whose centroid lies in the half-open ``box`` (level-0 px).
 
     Pixels are read with the segmenter's margin round the box, so the result does not depend on
-    what is segmented elsewhere. mpp: µm per level-0 pixel where the slide states none. Give a
-    segmenter that is fitted to the slide when calling this box after box.
+    what is segmented elsewhere. mpp: µm per level-0 pixel where the slide states none; tissue:
+    tiles without any are not looked at. Give a segmenter that is fitted to the slide when calling
+    this box after box.
     """
     _as_slide(slide, mpp)
     chosen = find_segmenter(segmenter).fit(slide)
     within = intersect(box, (0, 0, *slide.shape))
     tiles = [] if within is None else _tiles(slide, within, chosen)
+    if tissue is not None:
+        tiles = [tile for tile in tiles if tissue.coverage(tile) > 0]
     parts = []
     for done, tile in enumerate(tiles, start=1):
         parts.append(_segment_tile(slide, tile, chosen))

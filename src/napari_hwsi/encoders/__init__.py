@@ -1,0 +1,6 @@
+"""From pixels to vectors: so far the descriptor, which measures a patch and needs no weights."""
+
+from .descriptor import DescriptorEncoder
+from .encoder import PatchEncoder
+
+__all__ = ["DescriptorEncoder", "PatchEncoder"]

@@ -1,0 +1,21 @@
+"""One slide decomposed into four scales: analysis, the semantic filter, and the result on disk."""
+
+from .analysis import analyze, extend
+from .filter import Kept, filter_paper, filter_release
+from .hierarchy import Hierarchy, open_result
+from .profile import PROFILES, Profile, profile_named
+from .store import default_store
+
+__all__ = [
+    "PROFILES",
+    "Hierarchy",
+    "Kept",
+    "Profile",
+    "analyze",
+    "default_store",
+    "extend",
+    "filter_paper",
+    "filter_release",
+    "open_result",
+    "profile_named",
+]

@@ -1,0 +1,190 @@
+"""Analyse a slide, or a part of it: decompose it and write the result as it goes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from ..cells import Segmenter, find_segmenter
+from ..errors import HwsiError, InputError, SlideError, StoreError, TissueError
+from ..progress import Progress, tell
+from ..slides import Slide, open_slide
+from ..tissue import region_grid, stain_kind, tissue_mask
+from ..units import Box, as_box, intersect
+from .hierarchy import Hierarchy
+from .journal import Arrays
+from .plan import Plan, chosen_parts, make_plan
+from .profile import profile_named
+from .publish import finished, publish
+from .regions import encode_region, segment_region
+from .store import Store
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PUBLISHED = 4  # regions; until then a killed run's work waits for the next run
+
+
+def analyze(
+    path_or_slide: str | Path | Slide,
+    store: str | Path,
+    profile: str = "pocket",
+    segmenter: str | Segmenter | None = None,
+    phrases: Sequence[str] | None = None,
+    parts: Sequence[str] | None = None,
+    box: Sequence[float] | None = None,
+    mpp: float | Sequence[float] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Hierarchy:
+    """Decompose a slide into regions, patches and cells; write the result region by region.
+
+    Run again, it goes on where it stopped; with other settings it redoes only the parts these
+    concern (phrases: nothing but scores; segmenter: the cells).
+
+    path_or_slide: a file or an open :class:`Slide`. store: the folder of the result, by custom
+    ``<name>.hwsi.zarr``. profile: choice of encoder, segmenter and phrases. segmenter: another one
+    for the cells. phrases: what patches are scored by, in words the encoder understands. parts:
+    of 'patches' and 'cells', both where None; the other part stays as it is. box: (y0, x0, y1, x1)
+    in level-0 pixels; only regions that meet it are looked at, and are added to what is there.
+    mpp: µm per level-0 pixel of a slide that states none. device: of a segmenter that is a network.
+    progress: hears of finished 'regions', and is called within them too, so that raising
+    :class:`Cancelled` stops soon; what is finished is kept.
+
+    Raises SlideError; ResolutionError for a slide without mpp, or too coarse for 0.5 µm/px;
+    TissueError for a slide without tissue; InputError for fluorescence, unknown names, and a box
+    off the slide; StoreError for a store of another slide, in use, or that cannot be written.
+    """
+    chosen, wanted = profile_named(profile), chosen_parts(parts)
+    worker = find_segmenter(segmenter or chosen.segmenter, device)
+    target = Store(store)
+    own = not isinstance(path_or_slide, Slide)
+    slide = open_slide(path_or_slide) if not isinstance(path_or_slide, Slide) else path_or_slide
+    with slide if own else nullcontext():
+        if mpp is not None:
+            slide.set_mpp(mpp)
+        slide.require_mpp()
+        stain = stain_kind(slide)
+        if stain == "fluorescence":
+            raise InputError(
+                f"{slide.name} looks like fluorescence: bright on a dark ground. Analysis measures H&E only; "
+                "viewing the slide and reading its pixels still work."
+            )
+        if stain == "other":
+            logger.warning("%s does not look like H&E; what is measured on it may be wrong.", slide.name)
+        grid, tissue = region_grid(slide), tissue_mask(slide)
+        if not tissue.mask.any():
+            raise TissueError(
+                f"There is no tissue on {slide.name}, so there is nothing to analyse. "
+                "Check that it is the right file, and that it is H&E."
+            )
+        place = None if box is None else _on_slide(as_box(box), slide)
+        _check_owner(target, slide)
+        worker = worker.fit(slide, tissue)
+        with target.journal.held():
+            _check_owner(target, slide)
+            plan = make_plan(target, slide, stain, grid, tissue, chosen, worker, wanted, phrases)
+            started = datetime.now(UTC)
+            regions = plan.with_tissue
+            if place is not None:
+                regions = sorted({*regions} & {*grid.regions_meeting(place)})
+            _run(target, plan, slide, worker, regions, progress)
+            target.note_run(started, regions)
+    return Hierarchy(target, slide=None if own else slide)
+
+
+def extend(
+    result: Hierarchy,
+    box: Sequence[float] | None = None,
+    parts: Sequence[str] | None = None,
+    segmenter: Segmenter | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Hierarchy:
+    """Analyse a further box (the whole slide where None) with the settings of a result, and add it there.
+
+    segmenter: needed only where the result was made with one that has no name in the registry.
+    Returns the new state of the result; raises as :func:`analyze` does.
+    """
+    return analyze(
+        result.slide,
+        result.path,
+        profile=result.profile.name,
+        segmenter=segmenter or result.segmenter,
+        phrases=result.phrases,
+        parts=parts,
+        box=box,
+        device=device,
+        progress=progress,
+    )
+
+
+def _run(
+    store: Store,
+    plan: Plan,
+    slide: Slide,
+    segmenter: Segmenter,
+    regions: Sequence[int],
+    progress: Progress | None,
+) -> None:
+    """Finish ``regions`` one after the other and publish them, less and less often as they grow many.
+
+    A region whose pixels cannot be read is left out, with the reason, and tried again by the next run.
+    """
+    if not store.exists():
+        publish(store, plan)
+    missing = {part: {*regions} - {*finished(store, plan, part).regions} for part in plan.parts}
+    todo = sorted(set().union(*missing.values()))
+    published, total = len(regions) - len(todo), len(regions)
+    unreadable: dict[int, SlideError] = {}
+    try:
+        for done, region in enumerate(todo, published):
+            beat = partial(tell, progress, done, total, "regions")
+            beat()
+            try:
+                for part in plan.parts:
+                    if region in missing[part]:
+                        arrays = _compute(part, plan, slide, region, segmenter, beat)
+                        store.journal.write(part, plan.keys[part], region, arrays)
+            except SlideError as error:
+                logger.warning("Region %d of %s is left out: %s", region, slide.name, error)
+                unreadable[region] = error
+            if done + 1 >= max(_FIRST_PUBLISHED, 2 * published):
+                publish(store, plan, unreadable)
+                published = done + 1
+        tell(progress, total, total, "regions")
+    except (HwsiError, KeyboardInterrupt) as stop:
+        if not isinstance(stop, StoreError):
+            publish(store, plan, unreadable)
+        raise
+    publish(store, plan, unreadable)
+    if unreadable and len(unreadable) == total:
+        raise next(iter(unreadable.values()))
+
+
+def _compute(
+    part: str, plan: Plan, slide: Slide, region: int, segmenter: Segmenter, beat: Callable[[], None]
+) -> Arrays:
+    if part == "patches":
+        return encode_region(plan, slide, region, beat)
+    return segment_region(plan, slide, region, segmenter, beat)
+
+
+def _check_owner(store: Store, slide: Slide) -> None:
+    if store.exists() and store.facts()["fingerprint"] != slide.fingerprint:
+        raise StoreError(
+            f"{store.path} holds the result of another slide, {store.sidecar('slide')['name']}, not of "
+            f"{slide.name}. Choose another place for this one."
+        )
+
+
+def _on_slide(box: Box, slide: Slide) -> Box:
+    common = intersect(box, (0, 0, *slide.shape))
+    if common is None:
+        raise InputError(
+            f"The box {box} lies off {slide.name}, which is {slide.shape[0]} x {slide.shape[1]} px (y, x)."
+        )
+    return common

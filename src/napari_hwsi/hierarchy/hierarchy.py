@@ -1,0 +1,267 @@
+"""One analysed slide: tables, vectors and cells of its four scales, lazily read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..cells import Cells
+from ..errors import InputError, StoreError
+from ..slides import Slide, open_slide
+from ..tissue import Grid, TissueMask
+from ..units import as_box
+from .cell_arrays import cells_from_arrays
+from .filter import unit
+from .plan import PARTS, grid_from_facts
+from .profile import Profile, profile_named
+from .store import DONE, Store
+
+Scale: TypeAlias = Literal["patch", "region"]
+
+_BOX = ("y0", "x0", "y1", "x1")
+_PATCH_COLUMNS = (
+    "region",
+    "patch",
+    "tissue_fraction",
+    "on_slide",
+    "valid",
+    "selected",
+    "rank",
+    "relevance",
+    "redundancy",
+    "redundant",
+)
+
+
+class Hierarchy:
+    """The result of :func:`analyze`, as it stands on the disk when this is made.
+
+    Arrays are read when first asked for, and kept. When the result has grown since, reading what was
+    not read before raises StoreError: :meth:`refresh` takes in the new state.
+    """
+
+    def __init__(self, store: Store, slide: Slide | None = None) -> None:
+        """Read the facts of a result; raises StoreError where there is none."""
+        self._store = store
+        self._slide = slide
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what has been added on the disk since; raises StoreError where the result is gone."""
+        for name in [name for name, value in vars(type(self)).items() if isinstance(value, cached_property)]:
+            self.__dict__.pop(name, None)
+        self.facts: dict[str, Any] = self._store.facts()
+        self._regions: dict[str, Any] = self._store.sidecar("regions")
+        self._sidecars = {part: self._store.sidecar(part) for part in PARTS}
+        self.slide_facts: dict[str, Any] = self.facts | self._store.sidecar("slide")
+
+    def __repr__(self) -> str:
+        done = {part: len(sidecar["regions"]) for part, sidecar in self._sidecars.items()}
+        return (
+            f"Hierarchy({self.path.name!r}, {self.slide_facts['name']!r}, {len(self.grid)} regions: "
+            f"{done['patches']} with patches, {done['cells']} with cells)"
+        )
+
+    @property
+    def path(self) -> Path:
+        """The result's folder."""
+        return self._store.path
+
+    @property
+    def slide(self) -> Slide:
+        """The slide, opened when first asked for.
+
+        Raises SlideError where it cannot be read, StoreError where it is no longer where it was
+        analysed, or is another slide: :meth:`open_slide` takes its new place.
+        """
+        if self._slide is None:
+            path = self.slide_facts["path"]
+            if path is None:
+                raise StoreError(
+                    f"{self.slide_facts['name']} was analysed from memory. Analyse it again to read pixels."
+                )
+            if not Path(path).exists():
+                raise StoreError(
+                    f"The slide of {self.path} is no longer at {path}. Give its new place: "
+                    "result.open_slide(path)."
+                )
+            self.open_slide(path)
+        assert self._slide is not None  # open_slide sets it or raises
+        return self._slide
+
+    def open_slide(self, path: str | Path) -> Slide:
+        """Open the slide of this result from another place; raises StoreError for another slide."""
+        slide = open_slide(path)
+        if slide.fingerprint != self.slide_facts["fingerprint"]:
+            slide.close()
+            raise StoreError(f"{path} is not the slide of {self.path}, {self.slide_facts['name']}.")
+        if slide.mpp is None:
+            slide.set_mpp(self.slide_facts["mpp"])
+        self._slide = slide
+        return slide
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of the whole slide."""
+        return grid_from_facts(self._regions["grid"])
+
+    @property
+    def profile(self) -> Profile:
+        """The profile of the patches; raises InputError where this version does not have it."""
+        return profile_named(self._sidecars["patches"]["settings"]["profile"])
+
+    @property
+    def segmenter(self) -> str:
+        """Name of the segmenter of the cells."""
+        return str(self._sidecars["cells"]["settings"]["segmenter"]["name"])
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What the patches are scored by."""
+        return tuple(self._sidecars["patches"]["phrases"])
+
+    @cached_property
+    def regions(self) -> pd.DataFrame:
+        """All regions of the grid.
+
+        Columns: region, y0, x0, y1, x1; tissue_fraction, on_slide (shares of the box); patches, cells
+        (whether each part is done); n_cells, n_redundant (missing where not done); status: 'done' (all
+        parts that the result has), 'pending', or 'skipped', with its reason.
+        """
+        names = ("tissue_fraction", "on_slide", "patches", "cells", "n_cells", "n_redundant")
+        columns = {name: self._read(f"regions/{name}") for name in names}
+        table = pd.DataFrame({"region": np.arange(len(self.grid))})
+        table[[*_BOX]] = self._read("regions/boxes")
+        for name, values in columns.items():
+            table[name] = _missing(values) if name.startswith("n_") else values
+        present = [part for part in PARTS if self._sidecars[part]["regions"]] or list(PARTS)
+        done = np.all([columns[part] == DONE for part in present], 0)
+        reasons: dict[str, str] = self._regions["left_out"]
+        table["reason"] = [reasons.get(str(region), "") for region in table["region"]]
+        table["status"] = np.where(done, "done", np.where(table["reason"] != "", "skipped", "pending"))
+        for part in PARTS:
+            table[part] = columns[part] == DONE
+        return table
+
+    @cached_property
+    def region_vectors(self) -> NDArray[np.float32]:
+        """Mean of the valid patch vectors of each region, float32 (R, W); 0 where there are none."""
+        return self._read("regions/vectors")
+
+    @cached_property
+    def patches(self) -> pd.DataFrame:
+        """All patches of the regions whose patches are done, by region, then patch.
+
+        Columns: region, patch, y0, x0, y1, x1, tissue_fraction, on_slide, valid, selected, rank,
+        relevance, redundancy, redundant, n_cells, and one column of scores a phrase, named by it.
+        """
+        table = pd.DataFrame({name: self._read(f"patches/{name}") for name in _PATCH_COLUMNS})
+        boxes = self._read("patches/boxes")
+        for i, name in enumerate(_BOX):
+            table.insert(2 + i, name, boxes[:, i])
+        counts = self._read("cells/patch_counts")
+        table["n_cells"] = _missing(counts[table["region"], table["patch"]])
+        scores = self._read("patches/scores")
+        for i, phrase in enumerate(self.phrases):
+            table[phrase] = scores[:, i]
+        return table
+
+    @cached_property
+    def patch_vectors(self) -> NDArray[np.float32]:
+        """Vectors of the rows of :attr:`patches`, float32 (P, W), length one; 0 where not valid."""
+        return self._read("patches/vectors")
+
+    @property
+    def selected_patches(self) -> pd.DataFrame:
+        """The patches the filter kept, by region, most relevant first."""
+        patches = self.patches
+        return patches[patches["selected"]].sort_values(["region", "rank"])
+
+    @cached_property
+    def slide_vector(self) -> NDArray[np.float32]:
+        """Mean of the region vectors, float32 (W,)."""
+        return self._read("slide/vector")
+
+    @cached_property
+    def tissue(self) -> TissueMask:
+        """Where tissue is, as the analysis saw it."""
+        y, x = self._store.array_facts("slide/tissue_mask")["downsample"]
+        return TissueMask(self._read("slide/tissue_mask"), (y, x))
+
+    @cached_property
+    def cells(self) -> Cells:
+        """All cells, by region; none where no region's cells are done."""
+        keep = ~self._read("cells/double")
+        y, x = self.slide_facts["mpp"]
+        names = [*self._store.cell_columns(), "vertices", "vertex_offsets"]
+        arrays = {name: self._read(f"cells/{name}") for name in names}
+        types = self._sidecars["cells"]["settings"]["type_names"]
+        return cells_from_arrays(arrays, types, (y, x)).select(keep)
+
+    def attention(self, scale: Scale, kind: str = "filter") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return scores float32 (N,) of places and their boxes int64 (N, 4).
+
+        kind 'filter': at scale 'patch' the relevance of every valid patch, at scale 'region' the mean
+        relevance of its kept patches. Raises InputError for what the result does not hold.
+        """
+        if kind != "filter" or scale not in ("patch", "region"):
+            raise InputError(
+                f"This result holds scores of kind 'filter' at scale 'patch' and 'region', not {kind!r} "
+                f"at {scale!r}."
+            )
+        return (
+            self._read(f"attention/{kind}/{scale}/scores"),
+            self._read(f"attention/{kind}/{scale}/boxes"),
+        )
+
+    def phrase_scores(self, phrases: Sequence[str]) -> NDArray[np.float32]:
+        """Return the cosine of each row of :attr:`patches` to each phrase, float32 (P, M).
+
+        NaN where not valid. Nothing is written. Raises InputError for a phrase the encoder does not know.
+        """
+        words = unit(self.profile.patch_encoder().encode_text(phrases))
+        valid = self._read("patches/valid")
+        scores = np.full((len(valid), len(words)), np.nan, np.float32)
+        scores[valid] = unit(self.patch_vectors[valid]) @ words.T
+        return scores
+
+    def covers(self, box: Sequence[float], parts: Sequence[str] = PARTS) -> bool:
+        """Return whether the parts are done in every region with tissue that meets the box."""
+        regions = self.regions.iloc[self.grid.regions_meeting(as_box(box))]
+        regions = regions[regions["reason"] != "no tissue"]
+        return all(bool(regions[part].all()) for part in parts)
+
+    def _read(self, array: str) -> NDArray[Any]:
+        values = self._store.read(array)
+        if self._store.sidecar("regions")["content"] != self._regions["content"]:
+            raise StoreError(
+                f"The result {self.path} has changed since it was opened here. "
+                "Take in its new state with result.refresh()."
+            )
+        return values
+
+
+def open_result(store: str | Path, slide: Slide | None = None) -> Hierarchy:
+    """Open a result on disk.
+
+    slide: the open slide it is about, where there is one; else it is opened when first needed.
+    Raises StoreError where there is no result, one this version cannot read, or another slide's.
+    """
+    result = Hierarchy(Store(store), slide)
+    if slide is not None and slide.fingerprint != result.slide_facts["fingerprint"]:
+        raise StoreError(
+            f"{result.path} holds the result of another slide, {result.slide_facts['name']}, not of "
+            f"{slide.name}. Choose another place for this one, or open that slide."
+        )
+    return result
+
+
+def _missing(values: NDArray[Any]) -> pd.Series[Any]:
+    """Return whole numbers with −1 as missing."""
+    return pd.Series(values, dtype="Int64").where(values >= 0)

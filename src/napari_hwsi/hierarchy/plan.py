@@ -1,0 +1,175 @@
+"""What a run is to produce: its inputs, its settings, and the hashes that tell stale from current."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells import Segmenter
+from ..encoders import PatchEncoder
+from ..errors import InputError
+from ..slides import Slide
+from ..tissue import PATCH_PX, REGION_PX, Grid, StainKind, TissueMask
+from .files import digest
+from .filter import KEEP, POOL
+from .profile import Profile
+from .store import FORMAT, FORMAT_VERSION, Store
+
+PARTS = ("patches", "cells")
+MIN_ON_SLIDE = 0.5
+MIN_TISSUE = 0.1
+"""Smaller shares of a patch on the slide, or covered by tissue, keep it out of the filter."""
+
+_SOFTWARE = ("napari-hwsi", "numpy", "scipy", "scikit-image", "zarr", "openslide-python", "tifffile")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's inputs and settings.
+
+    slide: facts of the slide; fractions: float32 (R,) tissue share of each region; parts: those
+    asked for; phrases: of the patch scores; settings: facts of each part; keys: hash of each
+    part's settings and inputs; base: hash of what all parts stand on (slide, grid, tissue).
+    A part that is not asked for keeps the settings it has in the store.
+    """
+
+    slide: Mapping[str, Any]
+    grid: Grid
+    tissue: TissueMask
+    fractions: NDArray[np.float32]
+    encoder: PatchEncoder
+    parts: tuple[str, ...]
+    phrases: tuple[str, ...]
+    settings: Mapping[str, Mapping[str, Any]]
+    keys: Mapping[str, str]
+    base: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Facts of the whole result."""
+        software = {name: version(name) for name in _SOFTWARE} | {"python": platform.python_version()}
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "fingerprint": self.slide["fingerprint"],
+            "software": software,
+        }
+
+    @property
+    def with_tissue(self) -> list[int]:
+        """Regions that are worth looking at."""
+        return [int(region) for region in np.flatnonzero(self.fractions > 0)]
+
+
+def chosen_parts(parts: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the parts asked for, all where None; raises InputError for unknown ones."""
+    wanted = PARTS if parts is None else (parts,) if isinstance(parts, str) else tuple(parts)
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown or not wanted:
+        raise InputError(f"Parts are chosen from {', '.join(PARTS)}; not {list(wanted)}.")
+    return tuple(part for part in PARTS if part in wanted)
+
+
+def make_plan(
+    store: Store,
+    slide: Slide,
+    stain: StainKind,
+    grid: Grid,
+    tissue: TissueMask,
+    profile: Profile,
+    segmenter: Segmenter,
+    parts: tuple[str, ...],
+    phrases: Sequence[str] | None,
+) -> Plan:
+    """Return the plan of a run. segmenter: the one asked for, fitted to the slide.
+
+    Raises InputError for phrases that the profile's encoder does not understand.
+    """
+    encoder = profile.patch_encoder()
+    fractions = np.array([tissue.coverage(grid.region_box(i)) for i in range(len(grid))], np.float32)
+    ground = {
+        "fingerprint": slide.fingerprint,
+        "grid": grid_facts(grid),
+        "tissue": digest([tissue.downsample, tissue.mask.shape, np.packbits(tissue.mask).tobytes().hex()]),
+        "format_version": FORMAT_VERSION,
+    }
+    base = digest(ground)
+    named = {"profile": profile.name, "profile_version": profile.version, "weights": {}}
+    settings: dict[str, Mapping[str, Any]] = {
+        "patches": named
+        | {
+            "encoder": {"name": encoder.name, "version": encoder.version, "width": encoder.width},
+            "filter": {"form": "release", "keep": KEEP, "pool": POOL},
+            "min_on_slide": MIN_ON_SLIDE,
+            "min_tissue": MIN_TISSUE,
+        },
+        "cells": named
+        | {
+            "segmenter": {"name": segmenter.name, "settings": dict(segmenter.settings())},
+            "type_names": list(segmenter.type_names),
+        },
+    }
+    words = tuple(profile.phrases if phrases is None else phrases)
+    if store.exists():
+        standing = {part: store.sidecar(part) for part in PARTS if part not in parts}
+        if "cells" in standing and standing["cells"]["base"] == base:
+            settings["cells"] = standing["cells"]["settings"]
+        if "patches" in standing:
+            words = tuple(standing["patches"]["phrases"])
+    encoder.encode_text(words)
+    return Plan(
+        slide=slide_facts(slide, stain),
+        grid=grid,
+        tissue=tissue,
+        fractions=fractions,
+        encoder=encoder,
+        parts=parts,
+        phrases=words,
+        settings=settings,
+        keys={
+            # Phrases and filter are worked out anew from the vectors; only these make vectors stale.
+            "patches": digest([base, settings["patches"]["encoder"], MIN_ON_SLIDE, MIN_TISSUE]),
+            "cells": digest([base, settings["cells"]["segmenter"]]),
+        },
+        base=base,
+    )
+
+
+def grid_facts(grid: Grid) -> dict[str, Any]:
+    """Return the grid as facts JSON can hold."""
+    facts = {name: list(value) for name, value in asdict(grid).items()}
+    return facts | {"region_px": REGION_PX, "patch_px": PATCH_PX, "shape": list(grid.shape)}
+
+
+def grid_from_facts(facts: Mapping[str, Any]) -> Grid:
+    """Return the grid that :func:`grid_facts` wrote down."""
+    y0, x0, y1, x1 = facts["extent"]
+    return Grid(
+        (facts["origin"][0], facts["origin"][1]),
+        (y0, x0, y1, x1),
+        (facts["downsample"][0], facts["downsample"][1]),
+        (facts["mpp"][0], facts["mpp"][1]),
+    )
+
+
+def slide_facts(slide: Slide, stain: StainKind) -> dict[str, Any]:
+    """Return what a result says of its slide; nothing of what a scanner wrote about the patient."""
+    mpp = slide.require_mpp()
+    return {
+        "name": slide.name,
+        "path": None if slide.path is None else str(slide.path.resolve()),
+        "fingerprint": slide.fingerprint,
+        "shape": list(slide.shape),
+        "mpp": list(mpp),
+        "mpp_source": slide.mpp_source,
+        "bounds": list(slide.bounds),
+        "vendor": slide.vendor,
+        "backend": slide.backend,
+        "stain": stain,
+    }

@@ -1,0 +1,295 @@
+"""From finished regions to the columns of the result.
+
+Publishing is a pure function of the finished regions, the settings and the software: in
+whatever order, in however many runs and with whatever interruptions regions were finished,
+the columns come out with the same bytes. Memory is that of one region and a chunk a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ..tissue import PER_SIDE
+from .cell_arrays import TABLE, cells_from_arrays
+from .columns import Columns
+from .files import digest
+from .filter import filter_release, mean_cosine, redundant, unit
+from .plan import PARTS, Plan, grid_facts
+from .regions import PATCH_ARRAYS
+from .seams import Seams
+from .store import DONE, NO_TISSUE, PENDING, Store
+
+PER_REGION = PER_SIDE**2
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Finished regions of one part under one key; waiting: those that are not yet in the columns."""
+
+    key: str
+    regions: tuple[int, ...]
+    waiting: frozenset[int]
+
+
+def finished(store: Store, plan: Plan, part: str) -> Finished:
+    """Return which regions of a part are finished under the plan's settings, in the columns or waiting."""
+    key = plan.keys[part]
+    waiting = store.journal.regions(part, key) if part in plan.parts else []
+    published = store.sidecar(part) if store.exists() else None
+    standing = published["regions"] if published and published["key"] == key else []
+    return Finished(key, tuple(sorted({*standing, *waiting})), frozenset(waiting))
+
+
+def publish(store: Store, plan: Plan, unreadable: Mapping[int, Exception] | None = None) -> None:
+    """Bring the columns up to date with what is finished. Raises StoreError where they cannot be written.
+
+    unreadable: regions that were given up, and why.
+    A part made under other settings is dropped then; but as long as nothing is finished under
+    the new ones, the result is left as it is.
+    """
+    parts = {part: finished(store, plan, part) for part in PARTS}
+    contents = {
+        "patches": digest([parts["patches"].key, parts["patches"].regions, plan.phrases]),
+        "cells": digest([parts["cells"].key, parts["cells"].regions]),
+    }
+    reasons = _reasons(store, plan, parts, unreadable or {})
+    contents["all"] = digest([contents, plan.slide, plan.facts, reasons])
+    if store.exists() and not any(state.waiting for state in parts.values()):
+        stale = any(store.sidecar(part)["key"] != state.key for part, state in parts.items())
+        if stale or store.sidecar("regions")["content"] == contents["all"]:
+            return
+    with store.journal.replacing() as folder:
+        _Draft(store, plan, parts, contents, reasons, folder).write()
+    store.journal.clear(plan.parts)
+
+
+def _reasons(
+    store: Store, plan: Plan, parts: Mapping[str, Finished], unreadable: Mapping[int, Exception]
+) -> dict[str, str]:
+    """Return why regions were left out, by region; what an earlier run gave up stays so until it is done."""
+    before = store.sidecar("regions") if store.exists() else None
+    left_out: dict[str, str] = before["left_out"] if before and before["base"] == plan.base else {}
+    left_out = left_out | {str(region): str(error) for region, error in unreadable.items()}
+    done = set.intersection(*({*state.regions} for state in parts.values()))
+    kept = {region: reason for region, reason in left_out.items() if int(region) not in done}
+    return kept | {str(region): "no tissue" for region in np.flatnonzero(plan.fractions == 0)}
+
+
+class _Draft:
+    """New columns in a folder of their own."""
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        parts: Mapping[str, Finished],
+        contents: Mapping[str, str],
+        reasons: Mapping[str, str],
+        folder: Path,
+    ) -> None:
+        self._store, self._plan, self._parts = store, plan, parts
+        self._contents, self._reasons = contents, reasons
+        self._root = zarr.create_group(str(folder), attributes=plan.facts)
+        regions, width = len(plan.grid), plan.encoder.width
+        self._vectors = np.zeros((regions, width), np.float32)
+        self._with_vector = np.zeros(regions, bool)
+        self._n_redundant = np.full(regions, -1, np.int32)
+        self._counts = np.full((regions, PER_REGION), -1, np.int32)
+        self._n_cells = np.full(regions, -1, np.int32)
+
+    def write(self) -> None:
+        self._write_patches()
+        old = self._store.sidecar("cells") if self._store.exists() else None
+        if old is None or old["content"] != self._contents["cells"]:
+            self._write_cells()
+        else:
+            self._counts = self._store.read("cells/patch_counts")
+            self._n_cells = self._store.read("regions/n_cells")
+        self._write_regions()
+        self._write_slide()
+
+    def _group(self, name: str, part: str, **facts: Any) -> zarr.Group:
+        state = self._parts[part]
+        return self._root.create_group(
+            name,
+            attributes={
+                "content": self._contents[part],
+                "key": state.key,
+                "base": self._plan.base,
+                "regions": list(state.regions),
+                "settings": dict(self._plan.settings[part]),
+                **facts,
+            },
+        )
+
+    def _write_patches(self) -> None:
+        plan, words = self._plan, unit(self._plan.encoder.encode_text(self._plan.phrases))
+        width, count = plan.encoder.width, len(words)
+        group = self._group("patches", "patches", phrases=list(plan.phrases))
+        columns = Columns(
+            group,
+            {
+                "region": ("int32", ()),
+                "patch": ("int16", ()),
+                "boxes": ("int64", (4,)),
+                "tissue_fraction": ("float32", ()),
+                "on_slide": ("float32", ()),
+                "valid": ("bool", ()),
+                "selected": ("bool", ()),
+                "rank": ("int16", ()),
+                "relevance": ("float32", ()),
+                "redundancy": ("float32", ()),
+                "redundant": ("bool", ()),
+                "scores": ("float32", (count,)),
+                "vectors": ("float32", (width,)),
+            },
+        )
+        attention = self._root.create_group("attention").create_group("filter")
+        scored = {"scores": ("float32", ()), "boxes": ("int64", (4,))}
+        by_patch = Columns(attention.create_group("patch"), dict(scored))
+        by_region = Columns(attention.create_group("region"), dict(scored))
+        for region in self._parts["patches"].regions:
+            patches = self._patches_of(region)
+            valid, vectors = patches["valid"], patches["vectors"]
+            chosen = filtered(vectors, valid, words)
+            columns.append(region=np.full(PER_REGION, region), **patches, **chosen)
+            by_patch.append(scores=chosen["relevance"][valid], boxes=patches["boxes"][valid])
+            kept = chosen["relevance"][chosen["selected"]]
+            by_region.append(
+                scores=np.array([kept.mean() if count and len(kept) else np.nan]),
+                boxes=np.array([plan.grid.region_box(region)]),
+            )
+            self._n_redundant[region] = chosen["redundant"].sum()
+            if valid.any():
+                self._with_vector[region] = True
+                self._vectors[region] = vectors[valid].mean(0, dtype=np.float64)
+        for each in (columns, by_patch, by_region):
+            each.close()
+
+    def _write_cells(self) -> None:
+        measurements = self._measurements()
+        group = self._group("cells", "cells", measurements=measurements)
+        columns = Columns(
+            group,
+            {
+                "centroids": ("float32", (2,)),
+                "types": ("uint8", ()),
+                "probabilities": ("float32", ()),
+                "vertices": ("float32", (2,)),
+                "vertex_offsets": ("int64", ()),
+                "double": ("bool", ()),
+                **{f"{TABLE}{name}": ("float32", ()) for name in measurements},
+            },
+        )
+        columns.append(vertex_offsets=np.zeros(1))
+        rows, vertices = np.zeros(len(self._plan.grid), np.int64), 0
+        names = self._plan.settings["cells"]["type_names"]
+        mpp = (self._plan.slide["mpp"][0], self._plan.slide["mpp"][1])
+        seams = Seams(self._plan.grid, mpp)
+        for region in self._parts["cells"].regions:
+            cells = self._cells_of(region)
+            seams.add(region, cells_from_arrays(cells, names, mpp))
+            rows[region] = len(cells["centroids"])
+            columns.append(vertex_offsets=cells.pop("vertex_offsets")[1:] + vertices, **cells)
+            vertices += len(cells["vertices"])
+        double, self._counts = seams.resolve()
+        done = self._counts[:, 0] >= 0
+        self._n_cells[done] = self._counts[done].sum(1)
+        columns.append(double=double)
+        columns.close()
+        group.create_array("offsets", data=np.concatenate([[0], rows.cumsum()]))
+        group.create_array("patch_counts", data=self._counts)
+
+    def _measurements(self) -> list[str]:
+        for region in self._parts["cells"].regions:
+            return [name.removeprefix(TABLE) for name in self._cells_of(region) if name.startswith(TABLE)]
+        return []
+
+    def _patches_of(self, region: int) -> dict[str, NDArray[Any]]:
+        state = self._parts["patches"]
+        if region in state.waiting:
+            return self._store.journal.read("patches", state.key, region)
+        at = self._store.sidecar("patches")["regions"].index(region) * PER_REGION
+        rows = slice(at, at + PER_REGION)
+        return {name: self._store.read(f"patches/{name}", rows) for name in PATCH_ARRAYS}
+
+    def _cells_of(self, region: int) -> dict[str, NDArray[Any]]:
+        state = self._parts["cells"]
+        if region in state.waiting:
+            return self._store.journal.read("cells", state.key, region)
+        return self._store.cells_of(region)
+
+    def _write_regions(self) -> None:
+        plan = self._plan
+        boxes = np.array([plan.grid.region_box(i) for i in range(len(plan.grid))], np.int64)
+        empty = plan.fractions == 0
+        status = {}
+        for part in PARTS:
+            status[part] = np.where(empty, NO_TISSUE, PENDING).astype(np.uint8)
+            status[part][list(self._parts[part].regions)] = DONE
+        group = self._root.create_group(
+            "regions",
+            attributes={
+                "content": self._contents["all"],
+                "base": plan.base,
+                "grid": grid_facts(plan.grid),
+                "left_out": dict(sorted(self._reasons.items(), key=lambda item: int(item[0]))),
+            },
+        )
+        arrays: dict[str, NDArray[Any]] = {
+            "boxes": boxes,
+            "tissue_fraction": plan.fractions,
+            "on_slide": np.array([plan.grid.on_slide(i).mean() for i in range(len(boxes))], np.float32),
+            **status,
+            "n_cells": self._n_cells,
+            "n_redundant": self._n_redundant,
+            "vectors": self._vectors,
+        }
+        for name, data in arrays.items():
+            group.create_array(name, data=data)
+
+    def _write_slide(self) -> None:
+        tissue = self._plan.tissue
+        vectors = self._vectors[self._with_vector]
+        mean = vectors.mean(0, dtype=np.float64) if len(vectors) else np.zeros(self._vectors.shape[1])
+        group = self._root.create_group("slide", attributes={**self._plan.slide})
+        group.create_array("vector", data=mean.astype(np.float32))
+        mask = group.create_array("tissue_mask", data=tissue.mask)
+        mask.attrs["downsample"] = list(tissue.downsample)
+
+
+def filtered(
+    vectors: NDArray[np.float32], valid: NDArray[np.bool_], words: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """Return what the filter says of one region's patches: columns of ``patches`` as in :mod:`.store`.
+
+    vectors: (256, W); words: (M, W), whose mean is the text of the release's form.
+    """
+    scores = np.full((len(vectors), len(words)), np.nan, np.float32)
+    relevance, redundancy = np.full((2, len(vectors)), np.nan, np.float32)
+    dropped = np.zeros(len(vectors), bool)
+    scores[valid] = unit(vectors[valid]) @ words.T
+    redundancy[valid] = mean_cosine(vectors[valid])
+    dropped[valid] = redundant(vectors[valid])
+    chosen = filter_release(vectors, words.mean(0) if len(words) else None, valid)
+    if len(words):
+        relevance[valid] = scores[valid].mean(1)
+    elif len(chosen):  # the patch that stands in for a text, as in filter_release
+        relevance[valid] = unit(vectors[valid]) @ unit(vectors[chosen[0]])
+    rank = np.full(len(vectors), -1, np.int16)
+    rank[chosen] = np.arange(len(chosen))
+    return {
+        "selected": rank >= 0,
+        "rank": rank,
+        "relevance": relevance,
+        "redundancy": redundancy,
+        "redundant": dropped,
+        "scores": scores,
+    }

@@ -1,0 +1,234 @@
+"""What a run computes, and what it does not compute again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+
+import napari_hwsi as hwsi
+from napari_hwsi.cells import Classical, segment_cells
+from napari_hwsi.errors import (
+    Cancelled,
+    InputError,
+    ResolutionError,
+    SlideError,
+    StoreError,
+    TissueError,
+)
+from napari_hwsi.hierarchy import extend
+from napari_hwsi.hierarchy.filter import filter_release, unit
+from napari_hwsi.progress import Step
+
+from .conftest import PIECE, PIECES, arrays_of, tissue, write_slide
+
+
+@pytest.fixture
+def result(whole: Path) -> hwsi.Hierarchy:
+    return hwsi.open_result(whole)
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "copy.hwsi.zarr"))
+
+
+def files_of(store: Path, part: str) -> dict[str, bytes]:
+    return {name: content for name, content in arrays_of(store).items() if name.startswith(part)}
+
+
+def test_the_tables_fit_together(result: hwsi.Hierarchy) -> None:
+    patches, cells = result.patches, result.cells
+    assert patches["region"].tolist() == np.repeat(np.arange(4), 256).tolist()
+    assert patches["patch"].tolist() == list(range(256)) * 4
+    assert patches["n_cells"].sum() == len(cells) == result.regions["n_cells"].sum()
+    for row in patches[patches["n_cells"] > 0].itertuples():
+        assert cells.inside((row.y0, row.x0, row.y1, row.x1)).sum() == row.n_cells
+    valid = patches["valid"]
+    assert (patches.loc[valid, "on_slide"] >= 0.5).all()
+    assert not result.patch_vectors[~valid].any()
+    assert np.linalg.norm(result.patch_vectors[valid], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_vectors_are_pooled_over_what_is_valid(result: hwsi.Hierarchy) -> None:
+    valid = result.patches["valid"].to_numpy().reshape(4, 256)
+    vectors = result.patch_vectors.reshape(4, 256, -1)
+    for i in range(4):
+        assert result.region_vectors[i] == pytest.approx(vectors[i][valid[i]].mean(0), abs=1e-6)
+    assert result.slide_vector == pytest.approx(result.region_vectors.mean(0), abs=1e-6)
+
+
+def test_the_filter_stands_in_the_table(result: hwsi.Hierarchy) -> None:
+    table = result.patches
+    first = table[table["region"] == 0]
+    words = unit(result.profile.patch_encoder().encode_text(result.phrases)).mean(0)
+    kept = filter_release(result.patch_vectors[:256], words, first["valid"].to_numpy())
+    mine = result.selected_patches
+    assert mine[mine["region"] == 0]["patch"].tolist() == kept.tolist()
+    assert table.loc[table["valid"], "relevance"].to_numpy() == pytest.approx(
+        table.loc[table["valid"], [*result.phrases]].mean(axis=1), abs=1e-6
+    )
+    scores, boxes = result.attention("patch")
+    assert scores.tolist() == table.loc[table["valid"], "relevance"].tolist()
+    assert boxes.tolist() == table.loc[table["valid"], ["y0", "x0", "y1", "x1"]].to_numpy().tolist()
+    with pytest.raises(InputError, match="filter"):
+        result.attention("patch", kind="occlusion")
+
+
+def test_phrases_of_a_question_are_scored_without_writing(result: hwsi.Hierarchy) -> None:
+    before = arrays_of(result.path)
+    scores = result.phrase_scores(["crowded nuclei", "fat"])
+    assert scores.shape == (4 * 256, 2)
+    assert np.array_equal(scores[:, 0], result.patches["crowded nuclei"], equal_nan=True)
+    assert arrays_of(result.path) == before
+
+
+def test_no_nucleus_is_counted_twice_at_a_seam(result: hwsi.Hierarchy) -> None:
+    y, x = PIECES[-1]
+    here = result.cells.in_box((y, x, y + PIECE, x + PIECE))
+    polygons = here.contours.polygons()
+    first, second = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    pairs = first < second
+    a, b = polygons[first[pairs]], polygons[second[pairs]]
+    shared = shapely.area(shapely.intersection(a, b))
+    assert (shared <= 0.31 * np.minimum(shapely.area(a), shapely.area(b))).all()
+    at_once = segment_cells(result.slide, box=(y, x, y + PIECE, x + PIECE))
+    assert len(here) == pytest.approx(len(at_once), rel=0.03)
+
+
+def test_a_box_and_then_the_rest_equals_the_whole(slide_file: Path, whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "parts.hwsi.zarr"
+    box = (4500, 4500, 4510, 4510)
+    first = hwsi.analyze(slide_file, path, box=box)
+    assert first.regions["status"].tolist() == ["pending", "pending", "pending", "done"]
+    assert first.covers(box)
+    assert not first.covers((0, 0, 4796, 4796))
+    steps: list[Step] = []
+    rest = extend(first, progress=steps.append)
+    assert steps[0] == Step(1, 4, "regions")
+    assert rest.covers((0, 0, 4796, 4796))
+    assert arrays_of(path) == arrays_of(whole)
+
+
+def test_nothing_is_done_twice(slide_file: Path, copy: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in copy.rglob("*") if "log" not in file.parts}
+    steps: list[Step] = []
+    hwsi.analyze(slide_file, copy, progress=steps.append)
+    assert {step.done for step in steps} == {4}
+    after = {file: file.stat().st_mtime_ns for file in copy.rglob("*") if "log" not in file.parts}
+    assert {k: v for k, v in before.items() if k.is_file()} == {k: v for k, v in after.items() if k.is_file()}
+
+
+def test_other_phrases_only_score_anew(slide_file: Path, copy: Path) -> None:
+    cells, vectors = files_of(copy, "cells"), files_of(copy, "patches/vectors")
+    steps: list[Step] = []
+    result = hwsi.analyze(slide_file, copy, phrases=["few nuclei"], progress=steps.append)
+    assert {step.done for step in steps} == {4}
+    assert result.phrases == ("few nuclei",)
+    assert result.patches["relevance"].equals(result.patches["few nuclei"].rename("relevance"))
+    assert files_of(copy, "cells") == cells
+    assert files_of(copy, "patches/vectors") == vectors
+    # Cells alone leave the phrases as they are; without phrases, the filter still chooses.
+    assert hwsi.analyze(slide_file, copy, parts=["cells"]).phrases == ("few nuclei",)
+    bare = hwsi.analyze(slide_file, copy, phrases=[])
+    assert bare.patches["selected"].sum() == bare.patches["valid"].sum()
+
+
+def test_another_segmenter_redoes_the_cells_alone(slide_file: Path, copy: Path, whole: Path) -> None:
+    vectors = files_of(copy, "patches/vectors")
+    coarse = Classical(mpp=0.6)
+
+    def refuse(step: Step) -> None:
+        raise Cancelled("at once")
+
+    with pytest.raises(Cancelled):
+        hwsi.analyze(slide_file, copy, segmenter=coarse, progress=refuse)
+    assert files_of(copy, "cells") == files_of(whole, "cells")
+    result = hwsi.analyze(slide_file, copy, segmenter=coarse, box=(3200, 3200, 3300, 3300))
+    assert files_of(copy, "patches/vectors") == vectors
+    assert result.regions["cells"].tolist() == [True, False, False, False]
+    assert result.regions["patches"].all()
+    assert result.regions["n_cells"].isna().tolist() == [False, True, True, True]
+    assert result.cells.inside(result.grid.region_box(0)).all()
+
+
+def test_one_part_alone(slide_file: Path, tmp_path: Path) -> None:
+    result = hwsi.analyze(slide_file, tmp_path / "p.hwsi.zarr", parts=["patches"])
+    assert (result.regions["status"] == "done").all()
+    assert result.patches["n_cells"].isna().all()
+    assert len(result.cells) == 0
+    assert not result.covers((3200, 3200, 3300, 3300))
+    assert result.covers((3200, 3200, 3300, 3300), parts=["patches"])
+
+
+def test_an_unreadable_place_is_left_out_and_said(slide_file: Path, tmp_path: Path) -> None:
+    """One compressed tile of the last region is overwritten with zeros."""
+    import tifffile
+
+    broken = tmp_path / "broken.tif"
+    shutil.copy(slide_file, broken)
+    with tifffile.TiffFile(broken) as file:
+        page = file.pages[0]
+        tile = (4400 // 256) * -(-page.shape[1] // 256) + 4400 // 256
+        offset, size = page.dataoffsets[tile], page.databytecounts[tile]
+    with broken.open("rb+") as stream:
+        stream.seek(offset)
+        stream.write(bytes(size))
+    result = hwsi.analyze(broken, tmp_path / "broken.hwsi.zarr", parts=["patches"])
+    assert result.regions["status"].tolist() == ["done", "done", "done", "skipped"]
+    assert "broken.tif" in result.regions["reason"][3]
+    with pytest.raises(SlideError):
+        extend(result, box=(4400, 4400, 4410, 4410), parts=["patches"])
+
+
+def test_a_slide_that_moved(slide_file: Path, tmp_path: Path) -> None:
+    here = Path(shutil.copy(slide_file, tmp_path / "here.tif"))
+    hwsi.analyze(here, tmp_path / "r.hwsi.zarr", parts=["patches"], box=(3200, 3200, 3300, 3300))
+    there = here.rename(tmp_path / "there.tif")
+    result = hwsi.open_result(tmp_path / "r.hwsi.zarr")
+    with pytest.raises(StoreError, match="open_slide"):
+        _ = result.slide
+    with pytest.raises(StoreError, match="not the slide"):
+        result.open_slide(write_slide(tmp_path / "other.tif", seed=9))
+    result.open_slide(there)
+    assert result.slide.read((3200, 3200), (4, 4)).shape == (4, 4, 3)
+
+
+def test_senseless_input_is_named_and_leaves_nothing(slide_file: Path, data: Path, tmp_path: Path) -> None:
+    store = tmp_path / "none.hwsi.zarr"
+    for settings, error, words in [
+        ({"profile": "rocket"}, InputError, "pocket"),
+        ({"parts": ["slides"]}, InputError, "patches, cells"),
+        ({"segmenter": "guess"}, InputError, "classical"),
+        ({"phrases": ["adenocarcinoma"]}, InputError, "crowded nuclei"),
+        ({"box": (9000, 9000, 9100, 9100)}, InputError, "off four"),
+    ]:
+        with pytest.raises(error, match=words):
+            hwsi.analyze(slide_file, store, **settings)
+    with pytest.raises(InputError, match="fluorescence"):
+        hwsi.analyze(data / "wsi" / "test3-DAPI-2-387.ndpi", store)
+    with pytest.raises(ResolutionError, match="mpp="):
+        hwsi.analyze(hwsi.slide_from_array(tissue(0)), store)
+    with pytest.raises(TissueError, match="no tissue"):
+        hwsi.analyze(hwsi.slide_from_array(np.full((900, 900, 3), 244, np.uint8), mpp=0.5), store)
+    assert not store.exists()
+
+
+def test_a_real_slide_smaller_than_a_region(cmu: Path, tmp_path: Path) -> None:
+    result = hwsi.analyze(cmu, tmp_path / "cmu.hwsi.zarr")
+    assert len(result.grid) == 1
+    assert result.grid.mpp == pytest.approx((0.499, 0.499))
+    assert 1500 < len(result.cells) < 6000
+    valid = result.patches["valid"]
+    assert 40 < valid.sum() < 80
+    assert result.patches["selected"].sum() == 16
+    assert result.patches.loc[~valid & (result.patches["on_slide"] < 0.5), "n_cells"].sum() < len(
+        result.cells
+    )
+    assert result.covers((0, 0, *result.slide.shape))
+    assert result.slide_facts["name"] == cmu.name
+    densest = result.patches.loc[result.patches["n_cells"].astype(float).idxmax()]
+    assert densest["crowded nuclei"] > result.patches["crowded nuclei"].median()
