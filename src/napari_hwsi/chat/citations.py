@@ -1,0 +1,82 @@
+"""Places that a model names in its text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from ..evidence import Evidence
+from ..units import Box
+
+HOW_TO_CITE = (
+    "Name the place each statement rests on as [[y0, x0, y1, x1]]: top, left, bottom and right as "
+    "fractions from 0 to 1 of the picture's height and width, such as [[0.10, 0.55, 0.30, 0.80]]."
+)
+
+_CITATION = re.compile(r"\[\[[^\[\]]*\](?:\s*,\s*\[[^\[\]]*\])*\]")
+_WITH_SPACE = re.compile(rf"\s*{_CITATION.pattern}")
+_SENTENCE_END = re.compile(r"[.!?]\s|\n")
+_LONGEST_NOTE = 160
+
+
+def cited_places(text: str, box: Box) -> tuple[tuple[Evidence, ...], int]:
+    """Return the places that ``text`` names within ``box``, and how many could not be read.
+
+    A place is four numbers from 0 to 1, top before bottom and left before right; anything
+    else is left out. The note of each is the sentence that names it.
+    """
+    places: list[Evidence] = []
+    unread = 0
+    for match in _CITATION.finditer(text):
+        for corners in _boxes(match.group()):
+            place = _on_slide(corners, box)
+            if place is None:
+                unread += 1
+            else:
+                places.append(Evidence("region", place, None, "crop", _sentence(text, match)))
+    return tuple(places), unread
+
+
+def citation(place: Box, box: Box) -> str:
+    """Return ``place`` as a model is asked to name it: fractions of ``box``."""
+    height, width = box[2] - box[0], box[3] - box[1]
+    y0, y1 = ((y - box[0]) / height for y in place[::2])
+    x0, x1 = ((x - box[1]) / width for x in place[1::2])
+    return f"[[{y0:.3f}, {x0:.3f}, {y1:.3f}, {x1:.3f}]]"
+
+
+def _boxes(citation: str) -> list[Any]:
+    try:
+        value = json.loads(citation)
+    except ValueError:
+        return [None]
+    return list(value)
+
+
+def _on_slide(corners: Any, box: Box) -> Box | None:
+    """Return level-0 pixels of four fractions of ``box``, or None where they are no place in it."""
+    if not isinstance(corners, list) or len(corners) != 4:
+        return None
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in corners):
+        return None
+    y0, x0, y1, x1 = corners
+    if not (0 <= y0 < y1 <= 1 and 0 <= x0 < x1 <= 1):
+        return None
+    height, width = box[2] - box[0], box[3] - box[1]
+    return (
+        box[0] + math.floor(y0 * height),
+        box[1] + math.floor(x0 * width),
+        box[0] + math.ceil(y1 * height),
+        box[1] + math.ceil(x1 * width),
+    )
+
+
+def _sentence(text: str, match: re.Match[str]) -> str:
+    """Return the sentence round a citation, without citations."""
+    ends = [m.end() for m in _SENTENCE_END.finditer(text, 0, match.start())]
+    following = _SENTENCE_END.search(text, match.end())
+    sentence = text[ends[-1] if ends else 0 : following.start() + 1 if following else len(text)]
+    words = " ".join(_WITH_SPACE.sub("", sentence).split()).strip(" .,;:-*#")
+    return words[:_LONGEST_NOTE] if words else "a place the model named"

@@ -1,0 +1,76 @@
+"""The answerer that measures: every number is computed from the result, no model takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..evidence import Evidence
+from ..hierarchy import Hierarchy
+from ..progress import Progress, tell
+from ..units import Box
+from .answer import Answer
+from .facts import measure
+from .questions import Ask, Reading, follow_up, read_question
+from .statements import state
+
+NAME = "measured"
+
+
+@dataclass(frozen=True)
+class MeasuredAnswerer:
+    """Answers from measurements, in plain sentences, and says what it cannot measure."""
+
+    name: str = NAME
+
+    def answer(
+        self,
+        result: Hierarchy,
+        question: str,
+        box: Box | None,
+        history: Sequence[Answer] = (),
+        progress: Progress | None = None,
+    ) -> Iterator[str | Evidence | Answer]:
+        """Yield sentences, each followed by the places it rests on, then the Answer."""
+        reading = _understood(result, question, history)
+        facts = measure(result, None if reading.whole_slide else box)
+        sentences: list[str] = []
+        evidence: list[Evidence] = []
+        for done, ask in enumerate(reading.asks):
+            tell(progress, done, len(reading.asks), "statements")
+            for statement in state(facts, ask):
+                if statement in evidence or statement in sentences:
+                    continue
+                if isinstance(statement, Evidence):
+                    evidence.append(statement)
+                    yield statement
+                else:
+                    yield f" {statement}" if sentences else statement
+                    sentences.append(statement)
+        tell(progress, len(reading.asks), len(reading.asks), "statements")
+        yield Answer(
+            question=question,
+            text=" ".join(sentences),
+            evidence=tuple(evidence),
+            answerer=self.name,
+            box=facts.box,
+            notes=(*_left_out(reading), *facts.notes),
+        )
+
+
+def _left_out(reading: Reading) -> tuple[str, ...]:
+    unused = ", ".join(f"“{word}”" for word in reading.unused)
+    return (f"Words that played no part in this answer: {unused}.",) if unused else ()
+
+
+def _understood(result: Hierarchy, question: str, history: Sequence[Answer]) -> Reading:
+    """Read the question in the light of those before; what cannot be measured is one ask, not several."""
+    names = result.cells.type_names
+    types = names if len(names) > 1 else ()
+    reading: Reading | None = None
+    for asked in (*(turn.question for turn in history), question):
+        reading = follow_up(read_question(asked, types, result.phrases), reading)
+    assert reading is not None
+    refused = ", ".join(ask.detail for ask in reading.asks if ask.topic == "refused")
+    asks = dict.fromkeys(Ask("refused", refused) if ask.topic == "refused" else ask for ask in reading.asks)
+    return replace(reading, asks=tuple(asks) or (Ask("unclear"),))
