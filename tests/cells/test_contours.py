@@ -57,7 +57,7 @@ def test_a_missing_label_is_an_error() -> None:
 def test_no_labels_give_no_outlines() -> None:
     outlines = trace(np.zeros((5, 5), np.int32))
     assert len(outlines) == 0
-    assert outlines.bounds().shape == (0, 4)
+    assert outlines.bounds.shape == (0, 4)
     assert draw(outlines, (5, 5)).sum() == 0
 
 
@@ -93,7 +93,7 @@ def test_a_sequence_of_open_float32_rings() -> None:
     with pytest.raises(IndexError):
         outlines[3]
     np.testing.assert_array_equal(concatenate([outlines, outlines])[5], SQUARE + 20)
-    np.testing.assert_array_equal(outlines.bounds()[1], [10, 10, 14, 14])
+    np.testing.assert_array_equal(outlines.bounds[1], [10, 10, 14, 14])
 
 
 def test_rings_of_two_points_are_refused() -> None:

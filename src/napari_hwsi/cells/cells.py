@@ -148,7 +148,7 @@ class Cells:
         """
         y0, x0, y1, x1 = as_box(box)
         scale = np.ones(2) if mpp is None else np.array(as_mpp(mpp)) / self.require_mpp()
-        bounds = self.contours.bounds()
+        bounds = self.contours.bounds
         meets = (bounds[:, 0] < y1) & (bounds[:, 1] < x1) & (bounds[:, 2] > y0) & (bounds[:, 3] > x0)
         rows = np.flatnonzero(meets)
         near = self.contours.take(rows)

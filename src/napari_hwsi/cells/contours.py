@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -73,8 +74,9 @@ class Contours(Sequence[NDArray[np.float32]]):
         index = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return Contours(self.vertices[index], offsets)
 
+    @cached_property
     def bounds(self) -> NDArray[np.float32]:
-        """Return (y0, x0, y1, x1) of each outline, (N, 4)."""
+        """(y0, x0, y1, x1) of each outline, (N, 4)."""
         if not len(self):
             return np.empty((0, 4), np.float32)
         starts = self.offsets[:-1]
@@ -130,7 +132,7 @@ def draw(contours: Contours, shape: tuple[int, int]) -> NDArray[np.int32]:
     """Draw outlines into int32 (Y, X): outline i as i + 1 where it holds pixel centres, the later on top."""
     image = np.zeros(shape, np.int32)
     for number, (outline, (y0, x0, y1, x1)) in enumerate(
-        zip(contours, contours.bounds(), strict=True), start=1
+        zip(contours, contours.bounds, strict=True), start=1
     ):
         top, left = max(int(np.floor(y0)), 0), max(int(np.floor(x0)), 0)
         bottom, right = min(int(np.ceil(y1)), shape[0]), min(int(np.ceil(x1)), shape[1])

@@ -26,7 +26,7 @@ def resolve_seams(cells: Cells, owners: ArrayLike, boxes: Sequence[Box]) -> Cell
     owner = np.asarray(owners, np.int64)
     if len(cells) < 2 or len(boxes) < 2:
         return cells
-    bounds, home = cells.contours.bounds(), np.array(boxes, np.float64)[owner]
+    bounds, home = cells.contours.bounds, np.array(boxes, np.float64)[owner]
     out = ((bounds[:, :2] < home[:, :2]) | (bounds[:, 2:] > home[:, 2:])).any(1)
     first, second, shared, area = _overlapping(cells, np.flatnonzero(out), owner)
     keep = np.ones(len(cells), bool)

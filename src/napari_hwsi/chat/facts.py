@@ -258,7 +258,7 @@ class Facts:
 
     def _nuclei(self, rows: NDArray[np.int64]) -> tuple[Nucleus, ...]:
         cells = self.view.cells.select(rows)
-        bounds = cells.contours.bounds()
+        bounds = cells.contours.bounds
         corners = np.hstack([np.floor(bounds[:, :2]), np.ceil(bounds[:, 2:])]).astype(int)
         boxes = (intersect((y0, x0, y1, x1), self.box) for y0, x0, y1, x1 in corners.tolist())
         return tuple(

@@ -4,7 +4,7 @@ from .analysis import analyze, extend
 from .filter import Kept, filter_paper, filter_release
 from .hierarchy import Hierarchy, open_result
 from .profile import PROFILES, Profile, profile_named
-from .store import default_store
+from .store import default_store, has_result
 
 __all__ = [
     "PROFILES",
@@ -16,6 +16,7 @@ __all__ = [
     "extend",
     "filter_paper",
     "filter_release",
+    "has_result",
     "open_result",
     "profile_named",
 ]

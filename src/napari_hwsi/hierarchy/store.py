@@ -65,6 +65,8 @@ FORMAT = "hwsi"
 FORMAT_VERSION = 1
 PENDING, DONE, NO_TISSUE = 0, 1, 2
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+
 
 def default_store(slide: Slide) -> Path:
     """Return where the result of a slide goes when nobody says otherwise.
@@ -72,12 +74,16 @@ def default_store(slide: Slide) -> Path:
     Beside the slide as ``<name>.hwsi.zarr``; in the user's data folder where that is read-only,
     belongs to this package (the sample), or the slide has no file.
     """
-    if slide.path is not None:
+    if slide.path is not None and not slide.path.resolve().is_relative_to(_PACKAGE):
         beside = slide.path.with_name(f"{slide.path.stem}.hwsi.zarr")
-        ours = Path(__file__).parents[1] in slide.path.resolve().parents
-        if beside.exists() or (os.access(beside.parent, os.W_OK) and not ours):
+        if beside.exists() or os.access(beside.parent, os.W_OK):
             return beside
     return home() / "results" / f"{Path(slide.name).stem}-{slide.fingerprint[:8]}.hwsi.zarr"
+
+
+def has_result(path: str | Path) -> bool:
+    """Return whether there is a result at ``path``; raises StoreError where there is something else."""
+    return Store(path).exists()
 
 
 class Store:

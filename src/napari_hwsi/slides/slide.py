@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1024
 _LEVEL_TOLERANCE = 0.05
 _BAND_PX = 1 << 23  # source pixels held at a time while shrinking
+_NO_PIXELS: RGB = np.empty((0, 0, 0), np.uint8)
 _COARSE_ENOUGH = 2048  # a viewer is content with a coarsest level of this many pixels a side
 
 
@@ -172,11 +173,16 @@ class Slide:
         return arrays
 
     def _level(self, level: int) -> da.Array:
-        view = _LevelView(self._backend, level)
+        backend, shape, full = self._backend, self.level_shapes[level], self.shape
+
+        def decode(block_info: Any = None) -> RGB:
+            (y0, y1), (x0, x1), _ = block_info[None]["array-location"]
+            origin = (round(y0 * full[0] / shape[0]), round(x0 * full[1] / shape[1]))
+            return backend.read(level, origin, (y1 - y0, x1 - x0))
+
         name = f"slide-{self.fingerprint}-{level}-{id(self)}"
-        return da.from_array(
-            view, chunks=(_CHUNK, _CHUNK, 3), name=name, asarray=False, meta=np.empty((0, 0, 0), np.uint8)
-        )
+        chunks = da.core.normalize_chunks((_CHUNK, _CHUNK, -1), (*shape, 3))
+        return da.map_blocks(decode, name=name, chunks=chunks, dtype=np.uint8, meta=_NO_PIXELS)
 
     def scale_at(self, mpp: float | Sequence[float] | None = None, level: int | None = None) -> Scale:
         """Return how a resolution (or a level) is read.
@@ -266,23 +272,6 @@ class Slide:
         return _AssociatedImages(self._backend)
 
 
-class _LevelView:
-    """What dask slices: one level, decoded when asked."""
-
-    dtype = np.dtype(np.uint8)
-    ndim = 3
-
-    def __init__(self, backend: Backend, level: int) -> None:
-        self._backend, self._level = backend, level
-        self.shape = (*backend.level_shapes[level], 3)
-
-    def __getitem__(self, key: tuple[slice, ...]) -> RGB:
-        (y0, y1, _), (x0, x1, _) = (k.indices(n) for k, n in zip(key[:2], self.shape, strict=False))
-        full = self._backend.level_shapes[0]
-        origin = (round(y0 * full[0] / self.shape[0]), round(x0 * full[1] / self.shape[1]))
-        return self._backend.read(self._level, origin, (y1 - y0, x1 - x0))
-
-
 class _AssociatedImages(Mapping[str, da.Array]):
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -309,7 +298,7 @@ def _coarsen(array: da.Array) -> da.Array:
         padded,
         dtype=np.uint8,
         chunks=(*(tuple(c // 4 for c in axis) for axis in padded.chunks[:2]), (3,)),
-        meta=np.empty((0, 0, 0), np.uint8),
+        meta=_NO_PIXELS,
     )
 
 

@@ -1,0 +1,357 @@
+"""The command ``napari-hwsi``: everything but looking, without a screen.
+
+Results go to standard output (``--json`` for machines), progress and errors to standard
+error; the exit status is 0 only on success.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .doctor import has_display
+from .errors import HwsiError, InputError, MissingDependencyError
+from .progress import Progress, Step
+
+if TYPE_CHECKING:
+    from .hierarchy import Hierarchy
+
+_STOPPED = 130
+_UNSEEN = "HWSI_UNSEEN"  # set where the window is drawn for its pictures only
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        status: int = options.run(options)
+    except HwsiError as error:
+        _report(f"napari-hwsi: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _report("napari-hwsi: stopped; what was finished is kept.")
+        return _STOPPED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="napari-hwsi",
+        description="Read whole-slide images at four scales and ask questions about them. Research use only.",
+    )
+    parser.add_argument("--version", action="version", version=f"napari-hwsi {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    info = _command(commands, "info", _info, "what a slide file holds")
+    info.add_argument("slide", type=Path)
+    _mpp(info)
+
+    cells = _command(commands, "cells", _cells, "find the nuclei of a slide and measure them")
+    cells.add_argument("slide", type=Path)
+    cells.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help=".geojson (QuPath opens it) or .parquet",
+    )
+    _box(cells)
+    _segmenter(cells)
+    _mpp(cells)
+
+    analyze = _command(commands, "analyze", _analyze, "read slides at four scales into result stores")
+    analyze.add_argument("slides", type=Path, nargs="+", metavar="slide")
+    _store(analyze, "result folder; with several slides the folder that holds one result each")
+    analyze.add_argument("--phrase", action="append", dest="phrases", help="filter phrase; may be repeated")
+    _box(analyze)
+    _segmenter(analyze)
+    _mpp(analyze)
+
+    ask = _command(commands, "ask", _ask, "ask a question about a slide or a result")
+    ask.add_argument("slide", type=Path, help="a slide, or the .hwsi.zarr of one")
+    ask.add_argument("question")
+    ask.add_argument(
+        "--answerer",
+        default="auto",
+        help="measured, or endpoint:<url>#<model> (pixels are sent there); default: %(default)s",
+    )
+    _store(ask, "where the slide's result is or goes")
+    _box(ask)
+    _mpp(ask)
+
+    demo = _command(commands, "demo", _demo, "open a slide in napari, analyse it, ask a question")
+    demo.add_argument("--slide", type=Path, help="your own slide; the built-in sample otherwise")
+    demo.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="result and pictures; default: %(default)s"
+    )
+    _mpp(demo)
+
+    _command(commands, "doctor", _doctor, "what is installed, what is missing and how to get it")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[Any], int], summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _mpp(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mpp", type=float, help="µm per pixel of a slide that does not state it; remembered for this slide"
+    )
+
+
+def _box(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--box", type=int, nargs=4, metavar=("Y0", "X0", "Y1", "X1"), help="part of the slide, level-0 pixels"
+    )
+
+
+def _store(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--store",
+        type=Path,
+        help=f"{text}; default: <slide>.hwsi.zarr beside the slide, where that can be written",
+    )
+
+
+def _segmenter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--segmenter", help="default: the best that ships")
+
+
+def _info(options: argparse.Namespace) -> int:
+    from .slides import open_slide
+    from .tissue import stain_kind
+
+    with open_slide(options.slide, mpp=options.mpp) as slide:
+        facts = {
+            "name": slide.name,
+            "shape_px": slide.shape,
+            "mpp": slide.mpp,
+            "mpp_source": slide.mpp_source,
+            "vendor": slide.vendor,
+            "backend": slide.backend,
+            "levels_px": slide.level_shapes,
+            "bounds_px": slide.bounds,
+            "picture": stain_kind(slide),
+            "associated_images": list(slide.associated_images),
+            "fingerprint": slide.fingerprint,
+            "not_opened_by": slide.refused,
+        }
+    _show(options, facts)
+    return 0
+
+
+def _cells(options: argparse.Namespace) -> int:
+    from .cells import segment_cells
+    from .slides import open_slide
+
+    writers = {".geojson": "to_geojson", ".parquet": "to_parquet"}
+    suffix = options.output.suffix.lower()
+    if suffix not in writers:
+        raise InputError(f"{options.output} must end in {' or '.join(writers)}.")
+    with open_slide(options.slide, mpp=options.mpp) as slide, _Line() as progress:
+        cells = segment_cells(slide, box=options.box, segmenter=options.segmenter, progress=progress)
+    getattr(cells, writers[suffix])(options.output)
+    table = cells.table
+    facts = {
+        "cells": len(cells),
+        "median_area_um2": round(float(table["area_um2"].median()), 2) if len(cells) else None,
+        "written": str(options.output),
+    }
+    _show(options, facts)
+    return 0
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from .hierarchy import analyze, default_store
+    from .slides import open_slide
+
+    several = len(options.slides) > 1
+    summaries, failed = [], False
+    for path in options.slides:
+        try:
+            with (
+                open_slide(path, mpp=options.mpp) as slide,
+                _Line(path.name if several else None) as progress,
+            ):
+                store = options.store or default_store(slide)
+                result = analyze(
+                    slide,
+                    store / f"{path.stem}.hwsi.zarr" if several and options.store else store,
+                    segmenter=options.segmenter,
+                    phrases=options.phrases,
+                    box=options.box,
+                    progress=progress,
+                )
+            summaries.append(_summary(result))
+        except HwsiError as error:
+            if not several:
+                raise
+            failed = True
+            _report(f"napari-hwsi: {path}: {error}")
+            summaries.append({"slide": str(path), "error": str(error)})
+    _show(options, summaries if several else summaries[0])
+    return int(failed)
+
+
+def _summary(result: Hierarchy) -> dict[str, Any]:
+    return {
+        "store": str(result.path),
+        "regions": len(result.regions),
+        "patches": len(result.patches),
+        "kept_patches": len(result.selected_patches),
+        "cells": len(result.cells),
+    }
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from .chat import Answer, ask_stream
+
+    with _Line() as progress:
+        result = _result(options, progress)
+        question, box, answerer = options.question, options.box, options.answerer
+        answer: Answer | None = None
+        for event in ask_stream(result, question, box, answerer, progress=progress):
+            if isinstance(event, Answer):
+                answer = event
+            elif isinstance(event, str) and not options.json:
+                progress.clear()
+                print(event, end="", flush=True)
+    assert answer is not None  # a stream ends with its answer or an error
+    if options.json:
+        print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print("\n\n" + answer.footing())
+    return 0
+
+
+def _result(options: argparse.Namespace, progress: Progress) -> Hierarchy:
+    """Open the result that is asked about; make it where there is none yet."""
+    from .hierarchy import analyze, default_store, extend, has_result, open_result
+    from .slides import open_slide
+
+    if options.slide.name.endswith(".hwsi.zarr"):
+        return open_result(options.slide)
+    slide = open_slide(options.slide, mpp=options.mpp)
+    store = options.store or default_store(slide)
+    if not has_result(store):
+        return analyze(slide, store, box=options.box, progress=progress)
+    result = open_result(store, slide)
+    return result if options.box else extend(result, progress=progress)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if not has_display():
+        return _demo_in_xvfb()
+    from .widgets.demo import demo
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    answer = demo(options.slide, options.output, options.mpp, stay=_UNSEEN not in os.environ, say=say)
+    if options.json:
+        print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _demo_in_xvfb() -> int:
+    """Run this command again in a window that nobody sees."""
+    if shutil.which("xvfb-run") is None:
+        raise MissingDependencyError(
+            "There is no display and no xvfb-run to stand in for one. Run: sudo apt-get install xvfb xauth"
+        )
+    screen = ["xvfb-run", "-a", "-s", "-screen 0 1680x1050x24"]
+    command = [*screen, sys.executable, "-m", "napari_hwsi.cli", *sys.argv[1:]]
+    return subprocess.run(command, env=os.environ | {_UNSEEN: "1"}, check=False).returncode
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    findings = examine()
+    if options.json:
+        print(json.dumps([vars(finding) for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        mark = {"ok": "ok     ", "missing": "MISSING", "optional": "note   "}
+        for finding in findings:
+            remedy = f"\n{'':9}→ {finding.remedy}" if finding.remedy else ""
+            print(f"{mark[finding.state]}  {finding.subject}: {finding.detail}{remedy}")
+    return int(any(finding.state == "missing" for finding in findings))
+
+
+def _show(options: argparse.Namespace, facts: Any) -> None:
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for entry in facts if isinstance(facts, list) else [facts]:
+        for key, value in entry.items():
+            print(f"{key.replace('_', ' '):>18}: {_plain(value)}")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, (list, tuple)):
+        return (
+            ", ".join(_plain(v) if not isinstance(v, tuple) else " x ".join(map(str, v)) for v in value)
+            or "none"
+        )
+    if isinstance(value, dict):
+        return "; ".join(f"{k} ({v})" for k, v in value.items()) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _report(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+class _Line:
+    """Progress as one line that rewrites itself, on a terminal only."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self._name = f"{name}: " if name else ""
+        self._terminal = sys.stderr.isatty()
+        self._what, self._start, self._first = "", 0.0, 0
+
+    def __enter__(self) -> _Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def __call__(self, step: Step) -> None:
+        if not self._terminal:
+            return
+        if step.what != self._what:
+            self._what, self._start, self._first = step.what, time.monotonic(), step.done
+        done = step.done - self._first
+        left = (time.monotonic() - self._start) / done * (step.total - step.done) if done > 0 else None
+        estimate = f", {left:.0f} s left" if left is not None else ""
+        sys.stderr.write(f"\r\x1b[K{self._name}{step.what} {step.done}/{step.total}{estimate}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Wipe the line, so that results start at a margin."""
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

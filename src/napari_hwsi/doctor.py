@@ -1,0 +1,139 @@
+"""What this machine has, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, TypeAlias
+
+State: TypeAlias = Literal["ok", "missing", "optional"]
+
+_REQUIRED = (
+    "napari",
+    "openslide-python",
+    "openslide-bin",
+    "tifffile",
+    "imagecodecs",
+    "zarr",
+    "dask",
+    "scikit-image",
+    "pyarrow",
+    "shapely",
+    "httpx",
+    "torch",
+)
+_QT = ("PyQt6", "PySide6")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    subject: what was looked at; state: 'ok', 'missing' (something will not work) or
+    'optional' (something more would work with it); detail: what was found; remedy: what to do.
+    """
+
+    subject: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at versions, devices, display and formats. Nothing is changed, nothing is fetched."""
+    return [
+        Finding("napari-hwsi", "ok", version("napari-hwsi")),
+        Finding("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        *(_package(name) for name in _REQUIRED),
+        _qt(),
+        _display(),
+        _device(),
+        _memory(),
+        Finding("Segmenters", "ok", _segmenters()),
+        Finding("Answerers", "ok", "measured, endpoint:<url>#<model> (any OpenAI-compatible server)"),
+        _key(),
+        Finding(
+            "Slide formats",
+            "ok",
+            "verified on real files: Aperio SVS (JPEG, JPEG 2000), Hamamatsu NDPI, OME-TIFF. Unverified, as "
+            "OpenSlide gives them: MIRAX, Leica, Ventana, Philips, Trestle, Sakura, Zeiss, DICOM",
+        ),
+    ]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        return Finding(name, "missing", "not installed", f"pip install {name}")
+
+
+def _qt() -> Finding:
+    for name in _QT:
+        if importlib.util.find_spec(name):
+            return Finding("Qt", "ok", f"{name} {version(name)}")
+    return Finding("Qt", "missing", "no Qt binding: no window can open", "pip install 'napari-hwsi[qt]'")
+
+
+def has_display() -> bool:
+    """Whether a window can open: always true outside Linux."""
+    return not sys.platform.startswith("linux") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _display() -> Finding:
+    if has_display():
+        return Finding("Display", "ok", os.environ.get("DISPLAY") or "native")
+    if shutil.which("xvfb-run"):
+        return Finding("Display", "ok", "none; the demo draws into Xvfb and saves pictures")
+    return Finding(
+        "Display", "missing", "none, and no xvfb-run: no window can open", "sudo apt-get install xvfb xauth"
+    )
+
+
+def _device() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding(
+            "Device", "missing", f"torch does not load: {error}", "pip install --force-reinstall torch"
+        )
+    if torch.cuda.is_available():
+        return Finding("Device", "ok", f"CUDA, {torch.cuda.get_device_name(0)}")
+    if torch.backends.mps.is_available():
+        return Finding("Device", "ok", "MPS (Apple)")
+    detail = f"CPU, {os.cpu_count()} cores; nothing that ships needs a GPU"
+    return Finding(
+        "Device", "optional", detail, "for a GPU install the torch build of your CUDA (pytorch.org)"
+    )
+
+
+def _memory() -> Finding:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):
+        return Finding("Memory", "ok", "not told by this system")
+    return Finding("Memory", "ok", f"{total:.0f} GiB")
+
+
+def _segmenters() -> str:
+    from .cells import segmenters
+
+    return ", ".join(segmenters)
+
+
+def _key() -> Finding:
+    if os.environ.get("HWSI_API_KEY"):
+        return Finding("Endpoint key", "ok", "HWSI_API_KEY is set")
+    return Finding(
+        "Endpoint key",
+        "optional",
+        "HWSI_API_KEY is not set; local servers need none",
+        "export HWSI_API_KEY=… for a server that asks for one",
+    )

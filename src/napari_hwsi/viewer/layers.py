@@ -1,0 +1,283 @@
+"""Layers of a slide and of what was found on it.
+
+All are placed in micrometres: a layer in level-0 pixels has the slide's own scale and
+translation, a coarser one the same multiplied. Drawing a part again updates its layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from napari.layers import Labels as LabelsLayer
+from napari.layers import Shapes as ShapesLayer
+
+from ..evidence import Evidence
+from ..slides import Slide
+from ..tissue import PATCH_PX, PER_SIDE, TissueMask
+from ..units import Box
+from .outlines import keep_thickness
+from .raster import (
+    class_colours,
+    draw_cells,
+    draw_squares,
+    encode,
+    flat_colour,
+    pyramid,
+    score_classes,
+    score_colours,
+)
+from .state import PART, RESULT, SLIDE, Part, layers_on, part_layer, slide_of
+
+if TYPE_CHECKING:
+    from ..cells import Cells
+    from ..hierarchy import Hierarchy
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
+
+UNIT = "micrometer"
+_PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
+_EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
+_CONTOURS = {"cells": 1, "patches": 3, "tissue": 2}  # pixels of the level that is shown
+_TITLES: dict[Part, str] = {
+    "tissue": "Tissue",
+    "regions": "Regions",
+    "patches": "Kept patches",
+    "cells": "Nuclei",
+    "evidence": "Evidence",
+}
+
+
+def placing(
+    slide: Slide, step: Sequence[float] = (1.0, 1.0), origin: Sequence[float] = (0, 0)
+) -> dict[str, Any]:
+    """Return scale, translate and units of a layer on a slide.
+
+    step: (y, x) level-0 px per layer px; origin: (y, x) level-0 px of its top left corner. napari
+    counts from the middle of the first pixel, so a coarser first pixel has its middle further in.
+    Without mpp the unit is the pixel.
+    """
+    mpp, steps = np.array(slide.mpp or (1.0, 1.0)), np.array(step, float)
+    return {
+        "scale": tuple(mpp * steps),
+        "translate": tuple(mpp * (np.array(origin, float) + (steps - 1) / 2)),
+        "units": (UNIT if slide.mpp else "pixel",) * 2,
+    }
+
+
+def slide_data(slide: Slide, result: Hierarchy | None = None) -> LayerData:
+    """Return the layer of a slide: its pyramid, in µm."""
+    metadata: dict[str, Any] = {SLIDE: slide}
+    if result is not None:
+        metadata[RESULT] = result
+    return (
+        slide.levels,
+        {"name": slide.name, "multiscale": True, "rgb": True, "metadata": metadata, **placing(slide)},
+        "image",
+    )
+
+
+def tissue_data(slide: Slide, mask: TissueMask) -> LayerData:
+    """Return the layer of the tissue, its sections numbered."""
+    side = 8  # a thin outline needs finer pixels than the mask's
+    step = np.array(mask.downsample) / side
+    kwargs = {"multiscale": True, "colormap": flat_colour("#009E73"), **placing(slide, tuple(step))}
+    sections = mask.labels()
+    shape = (sections.shape[0] * side, sections.shape[1] * side)
+    levels = pyramid(shape, draw_squares(sections, side), side)
+    return levels, _kwargs(slide, "tissue", kwargs), "labels"
+
+
+def regions_data(slide: Slide, result: Hierarchy) -> LayerData:
+    """Return the layer of the analysed regions: outlines with their numbers."""
+    regions = result.regions
+    regions = regions[regions["status"] == "done"]
+    height, width = slide.shape
+    boxes = np.clip(regions[["y0", "x0", "y1", "x1"]].to_numpy(), 0, [height, width, height, width])
+    kwargs: dict[str, Any] = {
+        "shape_type": "rectangle",
+        "face_color": "transparent",
+        "edge_color": "#0072B2",
+        **placing(slide),
+    }
+    if len(regions):
+        text = {"string": "{region}", "color": "#0072B2", "size": 12}
+        kwargs |= {"features": _plain(regions), "text": text}
+    return rectangles(boxes), _kwargs(slide, "regions", kwargs), "shapes"
+
+
+def patches_data(slide: Slide, result: Hierarchy, score: str = "relevance") -> LayerData:
+    """Return the layer of the kept patches, coloured by a score column (viridis), with their table."""
+    kept = result.selected_patches.reset_index(drop=True)
+    grid = result.grid
+    rows, columns = grid.shape
+    cells = np.zeros((rows * PER_SIDE, columns * PER_SIDE), np.int32)
+    labels = np.empty(0, np.int32)
+    if len(kept):
+        labels = encode(score_classes(kept[score].to_numpy()), len(score_colours().colors) - 1)
+        (row, column), (down, across) = (
+            np.divmod(kept["region"], columns),
+            np.divmod(kept["patch"], PER_SIDE),
+        )
+        cells[row * PER_SIDE + down, column * PER_SIDE + across] = labels
+    side = _PATCH_SIDE
+    step = np.array(grid.downsample) * PATCH_PX / side
+    kwargs = {
+        "multiscale": True,
+        "opacity": 0.9,
+        "colormap": score_colours(),
+        "features": _by_label(kept, labels),
+        **placing(slide, tuple(step), grid.origin),
+    }
+    # The grid runs over the slide's edge; the layer ends with the slide.
+    extent = np.ceil((np.array(slide.shape) - grid.origin) / step).astype(int)
+    shape = np.minimum(extent, np.array(cells.shape) * side)
+    levels = pyramid((int(shape[0]), int(shape[1])), draw_squares(cells, side), side // 8)
+    return levels, _kwargs(slide, "patches", kwargs), "labels"
+
+
+def cells_data(slide: Slide, cells: Cells) -> LayerData:
+    """Return the layer of nuclei, coloured by type, with their table. Raises ResolutionError without mpp."""
+    kinds = max(len(cells.type_names), 1)
+    labels = encode(np.asarray(cells.types), kinds)
+    kwargs = {
+        "multiscale": True,
+        "opacity": 1.0,
+        "colormap": class_colours(kinds),
+        "features": _by_label(cells.table, labels),
+        **placing(slide),
+    }
+    levels = pyramid(slide.shape, draw_cells(cells, labels, slide.require_mpp()))
+    return levels, _kwargs(slide, "cells", kwargs), "labels"
+
+
+def evidence_data(slide: Slide, evidence: Sequence[Evidence]) -> LayerData:
+    """Return the layer of what an answer rests on: outlines numbered 1 to n in the answer's order."""
+    boxes = np.array([place.box for place in evidence], float).reshape(-1, 4)
+    table = pd.DataFrame(
+        {
+            "rank": np.arange(1, len(evidence) + 1),
+            "scale": [place.scale for place in evidence],
+            "source": [place.source for place in evidence],
+            "score": [np.nan if place.score is None else place.score for place in evidence],
+            "note": [place.note for place in evidence],
+        }
+    )
+    kwargs: dict[str, Any] = {
+        "shape_type": "rectangle",
+        "face_color": "transparent",
+        "edge_color": _EVIDENCE_COLOUR,
+        "opacity": 1.0,
+        **placing(slide),
+    }
+    if len(evidence):
+        text = {"string": "{rank}", "color": _EVIDENCE_COLOUR, "size": 16, "anchor": "upper_left"}
+        kwargs |= {"features": table, "text": text}
+    return rectangles(boxes), _kwargs(slide, "evidence", kwargs), "shapes"
+
+
+def result_data(result: Hierarchy, slide: Slide) -> list[LayerData]:
+    """Return the layers of what a result holds so far, bottom first."""
+    parts = [tissue_data(slide, result.tissue), regions_data(slide, result), patches_data(slide, result)]
+    return [*parts, cells_data(slide, result.cells)] if len(result.cells) else parts
+
+
+def show(viewer: ViewerModel, data: LayerData) -> Layer:
+    """Add a layer to the viewer, in place of the one that showed the same part of the same slide.
+
+    The new one keeps its predecessor's place, visibility and opacity.
+    """
+    content, kwargs, kind = data
+    slide, part = kwargs["metadata"][SLIDE], kwargs["metadata"].get(PART)
+    old = None if part is None else part_layer(viewer, slide, part)
+    active = viewer.layers.selection.active
+    layer = Layer.create(content, kwargs, kind)
+    if old is None:
+        viewer.layers.append(layer)
+    else:
+        layer.visible, layer.opacity = old.visible, old.opacity
+        place = viewer.layers.index(old)
+        viewer.layers.remove(old)
+        viewer.layers.insert(place, layer)
+    finish(viewer, layer)
+    # A result is looked at, the slide is worked on: adding the one must not leave the other.
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+    return layer
+
+
+def finish(viewer: ViewerModel, layer: Layer) -> None:
+    """Set what layer data cannot carry, once a layer is in its viewer: all parts are outlines."""
+    part = layer.metadata.get(PART)
+    if isinstance(layer, LabelsLayer) and part in _CONTOURS:
+        layer.contour = _CONTOURS[part]
+    if isinstance(layer, ShapesLayer) and part is not None:
+        keep_thickness(viewer, layer)
+
+
+def show_slide(viewer: ViewerModel, slide: Slide, result: Hierarchy | None = None) -> Image:
+    """Add the layer of an open slide, with a scale bar."""
+    layer = show(viewer, slide_data(slide, result))
+    viewer.canvas.overlays["scale_bar"].visible = True
+    viewer.layers.selection.active = layer
+    return layer
+
+
+def show_result(
+    viewer: ViewerModel, layer: Layer, result: Hierarchy, data: Sequence[LayerData] | None = None
+) -> None:
+    """Add or renew the layers of a result on its slide's layer.
+
+    data: what :func:`result_data` made of it, where another thread did so.
+    """
+    slide = slide_of(layer)
+    assert slide is not None  # a slide's layer has its slide
+    layer.metadata[RESULT] = result
+    for one in result_data(result, slide) if data is None else data:
+        show(viewer, one)
+
+
+def show_evidence(viewer: ViewerModel, layer: Layer, evidence: Sequence[Evidence]) -> ShapesLayer:
+    """Outline what an answer rests on; the last answer's places go."""
+    slide = slide_of(layer)
+    assert slide is not None
+    return show(viewer, evidence_data(slide, evidence))
+
+
+def replace_scale(viewer: ViewerModel, slide: Slide) -> None:
+    """Place a slide's layer and all layers on it anew, after its mpp has been given."""
+    new = placing(slide)
+    layers = layers_on(viewer, slide)
+    old = next(np.array(layer.scale[-2:]) for layer in layers if PART not in layer.metadata)
+    ratio = np.array(new["scale"]) / old
+    for layer in layers:
+        layer.scale, layer.translate = layer.scale[-2:] * ratio, layer.translate[-2:] * ratio
+        layer.units = new["units"]
+    viewer.reset_view()
+
+
+def rectangles(boxes: np.ndarray | Sequence[Box]) -> list[np.ndarray]:
+    """Return the four corners of each box in napari's data coordinates, where pixel 0 begins at -0.5."""
+    corners = []
+    for y0, x0, y1, x1 in np.asarray(boxes, float).reshape(-1, 4) - 0.5:
+        corners.append(np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]]))
+    return corners
+
+
+def _kwargs(slide: Slide, part: Part, kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"{_TITLES[part]} · {slide.name}", "metadata": {SLIDE: slide, PART: part}, **kwargs}
+
+
+def _by_label(table: pd.DataFrame, labels: np.ndarray) -> pd.DataFrame:
+    """Return a table whose column ``index`` names the label of each row, as napari reads it."""
+    return _plain(table).assign(index=labels)
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without pandas' own number types, which napari does not print."""
+    numbers = table.select_dtypes("Int64").columns
+    return table.reset_index(drop=True).astype(dict.fromkeys(numbers, float))

@@ -1,0 +1,107 @@
+"""Opening slides and results in napari: File > Open and drag and drop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.utils.notifications import show_warning
+
+from ..slides import Slide, open_slide
+from .layers import LayerData, finish, result_data, slide_data
+
+Reader = Callable[[str | list[str]], list[LayerData]]
+
+STORE_SUFFIX = ".hwsi.zarr"
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".svslide", ".bif")
+_TIFF_SUFFIXES = (".tif", ".tiff")
+_LARGE_BYTES = 2**30
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Return the reader of one path or several, None unless all are slides or results of this package.
+
+    A TIFF is a slide when it is RGB and a tiled pyramid, an OME-TIFF, or over 1 GiB of pixels; other
+    TIFF files are left to napari.
+    """
+    paths = [path] if isinstance(path, str) else path
+    return read if paths and all(_is_ours(Path(p)) for p in paths) else None
+
+
+def read(path: str | list[str]) -> list[LayerData]:
+    """Return the layers of one path or several. Raises SlideError or StoreError with one clear sentence."""
+    layers: list[LayerData] = []
+    for one in [path] if isinstance(path, str) else path:
+        layers += _read_store(Path(one)) if one.rstrip("/").endswith(STORE_SUFFIX) else _read_slide(Path(one))
+    viewer = napari.current_viewer()
+    if viewer is not None:  # napari adds the layers after this returns
+        viewer.canvas.overlays["scale_bar"].visible = True
+        viewer.layers.events.inserted.connect(_finish_inserted)
+    return layers
+
+
+def open_in(viewer: ViewerModel, path: str | Path) -> list[Layer]:
+    """Add a slide or a result to a viewer and return its layers, the slide's first.
+
+    Like ``viewer.open``, but never asks which of several readers to take. Raises SlideError, StoreError.
+    """
+    layers = [viewer.add_layer(Layer.create(*data)) for data in read(str(path))]
+    for layer in layers:
+        finish(viewer, layer)
+    viewer.canvas.overlays["scale_bar"].visible = True
+    viewer.layers.selection.active = layers[0]
+    return layers
+
+
+def ask_for_mpp(slides: Sequence[Slide]) -> None:
+    """Tell the user of slides that state no pixel size."""
+    for slide in slides:
+        if slide.mpp is None:
+            show_warning(
+                f"Pixel size unknown: {slide.name} does not state it. Give it in Plugins > napari-hwsi > "
+                "Slide; until then sizes are in pixels, and nothing can be measured."
+            )
+
+
+def _read_slide(path: Path) -> list[LayerData]:
+    slide = open_slide(path)
+    ask_for_mpp([slide])
+    return [slide_data(slide)]
+
+
+def _read_store(path: Path) -> list[LayerData]:
+    from ..hierarchy import open_result
+
+    result = open_result(path)
+    slide = result.slide
+    return [slide_data(slide, result), *result_data(result, slide)]
+
+
+def _is_ours(path: Path) -> bool:
+    name = path.name.lower()
+    if path.is_dir():
+        return name.endswith(STORE_SUFFIX)
+    return name.endswith(SLIDE_SUFFIXES) or (name.endswith(_TIFF_SUFFIXES) and _is_tiff_slide(path))
+
+
+def _is_tiff_slide(path: Path) -> bool:
+    try:
+        with tifffile.TiffFile(path) as file:
+            page, levels = file.pages.first, len(file.series[0].levels)
+            rgb = page.samplesperpixel >= 3 and page.dtype == np.uint8
+            large = int(np.prod(page.shape)) > _LARGE_BYTES
+            return rgb and bool(large or file.is_ome or (page.is_tiled and levels > 1))
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError):
+        return False
+
+
+def _finish_inserted(event: Any) -> None:
+    viewer = napari.current_viewer()
+    if viewer is not None and event.value in viewer.layers:
+        finish(viewer, event.value)

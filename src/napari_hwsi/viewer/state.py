@@ -1,0 +1,90 @@
+"""Which slide, result and role belong to which layer.
+
+Everything is kept in the layers' own metadata: it goes when the layer goes, and a
+viewer knows nothing of another viewer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from ..errors import InputError
+from ..slides import Slide
+
+if TYPE_CHECKING:
+    from ..hierarchy import Hierarchy
+
+Part: TypeAlias = Literal["tissue", "regions", "patches", "cells", "evidence"]
+
+SLIDE, PART, RESULT = "hwsi_slide", "hwsi_part", "hwsi_result"
+
+
+def slide_of(layer: Layer) -> Slide | None:
+    """Return the slide that a layer shows, or that its content lies on."""
+    slide = layer.metadata.get(SLIDE)
+    return slide if isinstance(slide, Slide) else None
+
+
+def is_slide_layer(layer: Layer) -> bool:
+    """Return whether a layer is a slide itself, not something found on one."""
+    return isinstance(layer, Image) and slide_of(layer) is not None and PART not in layer.metadata
+
+
+def slide_layers(viewer: ViewerModel) -> list[Image]:
+    """Return the layers that are slides, bottom first."""
+    return [layer for layer in viewer.layers if is_slide_layer(layer)]
+
+
+def active_slide_layer(viewer: ViewerModel) -> Image | None:
+    """Return the slide the user is working on, None where no slide is open.
+
+    The one whose layer, or a layer on it, is active; else the topmost visible; else the topmost.
+    """
+    slides = slide_layers(viewer)
+    active = viewer.layers.selection.active
+    if active is not None and (slide := slide_of(active)) is not None:
+        for layer in slides:
+            if slide_of(layer) is slide:
+                return layer
+    shown = [layer for layer in slides if layer.visible] or slides
+    return shown[-1] if shown else None
+
+
+def active_slide(viewer: ViewerModel) -> Slide | None:
+    """Return the slide the user is working on, None where no slide is open."""
+    layer = active_slide_layer(viewer)
+    return None if layer is None else slide_of(layer)
+
+
+def require_slide_layer(viewer: ViewerModel) -> Image:
+    """Return the layer of the slide the user is working on; raises InputError where none is open."""
+    layer = active_slide_layer(viewer)
+    if layer is None:
+        raise InputError("No slide is open. Drag a slide into the window, or take File > Open Sample.")
+    return layer
+
+
+def part_layer(viewer: ViewerModel, slide: Slide, part: Part) -> Layer | None:
+    """Return the layer that shows a part (tissue, cells, …) of this slide, None where there is none."""
+    for layer in viewer.layers:
+        if layer.metadata.get(PART) == part and slide_of(layer) is slide:
+            return layer
+    return None
+
+
+def layers_on(viewer: ViewerModel, slide: Slide) -> list[Layer]:
+    """Return the slide's layer and all layers placed on it."""
+    return [layer for layer in viewer.layers if slide_of(layer) is slide]
+
+
+def result_of(layer: Layer) -> Hierarchy | None:
+    """Return the result that was opened or made for a slide's layer, None where there is none."""
+    return layer.metadata.get(RESULT)
+
+
+def set_result(layer: Layer, result: Hierarchy) -> None:
+    """Let a result belong to a slide's layer; an earlier one is let go."""
+    layer.metadata[RESULT] = result

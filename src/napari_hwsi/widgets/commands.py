@@ -1,0 +1,61 @@
+"""What the entries of napari's Layers menu do: open the dock, choose the visible region, and run."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import napari
+
+from .analyse_dock import AnalyseDock
+from .ask_dock import AskDock
+from .cells_dock import CellsDock
+from .dock import Dock
+from .scope import VISIBLE
+from .slide_dock import SlideDock
+
+D = TypeVar("D", bound=Dock)
+
+_NAMES: dict[type[Dock], str] = {
+    SlideDock: "Slide",
+    CellsDock: "Segment cells",
+    AnalyseDock: "Analyse",
+    AskDock: "Ask",
+}
+_MEASURE = "How many nuclei are in this view, how large are they, and where are they densest?"
+
+
+def open_dock(viewer: napari.Viewer, kind: type[D]) -> D:
+    """Show one of the docks, as the Plugins menu does, and return it; an open one is brought to the front."""
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-hwsi", _NAMES[kind], tabify=True)
+    dock.show()
+    dock.raise_()
+    assert isinstance(widget, kind)
+    return widget
+
+
+def open_all(viewer: napari.Viewer) -> AskDock:
+    """Show all docks as tabs of one place, Ask in front, and return that."""
+    for kind in (SlideDock, CellsDock, AnalyseDock):
+        open_dock(viewer, kind)
+    return open_dock(viewer, AskDock)
+
+
+def segment_visible(viewer: napari.Viewer) -> None:
+    """Layers > Segment: find the nuclei of the visible region."""
+    dock = open_dock(viewer, CellsDock)
+    dock.scope_box.setCurrentText(VISIBLE)
+    dock.run()
+
+
+def analyse_visible(viewer: napari.Viewer) -> None:
+    """Layers > Measure: analyse the visible region."""
+    dock = open_dock(viewer, AnalyseDock)
+    dock.scope_box.setCurrentText(VISIBLE)
+    dock.run()
+
+
+def measure_cells(viewer: napari.Viewer) -> None:
+    """Layers > Measure: count and measure the nuclei of the visible region, in the Ask dock."""
+    dock = open_dock(viewer, AskDock)
+    dock.scope_box.setCurrentText(VISIBLE)
+    dock.ask(_MEASURE)

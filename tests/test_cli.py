@@ -1,0 +1,112 @@
+"""The command line as a user runs it: in a process of its own, on a real slide."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+BOX = ["1400", "900", "1900", "1500"]
+
+
+def run(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "napari_hwsi.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ.copy())
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def store(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The part of a real slide inside BOX, analysed by the command itself."""
+    path = tmp_path_factory.mktemp("store") / "cmu.hwsi.zarr"
+    slide = data / "wsi" / "CMU-1-Small-Region.svs"
+    facts = json.loads(run("analyze", slide, "--store", path, "--box", *BOX, "--json").stdout)
+    assert facts["cells"] > 100
+    assert facts["kept_patches"] == 16
+    return path
+
+
+def test_info_states_what_the_file_says(cmu: Path) -> None:
+    facts = json.loads(run("info", cmu, "--json").stdout)
+    assert facts["mpp"] == [0.499, 0.499]
+    assert facts["shape_px"] == [2967, 2220]
+    assert facts["picture"] == "h&e"
+    assert "0.499" in run("info", cmu).stdout
+
+
+@pytest.mark.parametrize("name", ["broken.svs", "small_dicom_TCGA-XK-AAJU.dcm", "nowhere.svs"])
+def test_a_bad_slide_is_one_sentence_and_a_failure(data: Path, name: str) -> None:
+    done = run("info", data / "wsi" / name, status=1)
+    assert done.stdout == ""
+    assert done.stderr.startswith("napari-hwsi: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_cells_of_a_box_as_parquet_and_geojson(cmu: Path, tmp_path: Path) -> None:
+    facts = json.loads(run("cells", cmu, "-o", tmp_path / "c.parquet", "--box", *BOX, "--json").stdout)
+    assert pq.read_metadata(tmp_path / "c.parquet").num_rows == facts["cells"] > 100
+    run("cells", cmu, "-o", tmp_path / "c.geojson", "--box", *BOX)
+    assert len(json.loads((tmp_path / "c.geojson").read_text())["features"]) == facts["cells"]
+
+
+def test_cells_into_an_unknown_format(cmu: Path, tmp_path: Path) -> None:
+    assert ".geojson or .parquet" in run("cells", cmu, "-o", tmp_path / "c.docx", status=1).stderr
+
+
+def test_ask_answers_with_places_inside_the_view(store: Path) -> None:
+    question = "How many nuclei are in this view, and where are they densest?"
+    answer = json.loads(run("ask", store, question, "--box", *BOX, "--json").stdout)
+    y0, x0, y1, x1 = map(int, BOX)
+    assert answer["answerer"] == "measured"
+    assert answer["evidence"]
+    for place in answer["evidence"]:
+        top, left, bottom, right = place["box"]
+        assert y0 <= top < bottom <= y1
+        assert x0 <= left < right <= x1
+    printed = run("ask", store, question, "--box", *BOX).stdout
+    assert answer["text"].strip() in printed
+    assert "Research use only" in printed
+
+
+def test_ask_a_slide_without_a_pixel_size_says_how_to_give_it(data: Path, tmp_path: Path) -> None:
+    slide = data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs"
+    done = run("ask", slide, "How many nuclei?", "--store", tmp_path / "r.hwsi.zarr", status=1)
+    assert "--mpp" in done.stderr
+
+
+def test_an_unknown_answerer_is_refused(store: Path) -> None:
+    assert "measured" in run("ask", store, "How many?", "--answerer", "oracle", status=1).stderr
+
+
+def test_a_dead_endpoint_is_one_sentence(store: Path) -> None:
+    done = run(
+        "ask", store, "How many?", "--box", *BOX, "--answerer", "endpoint:http://127.0.0.1:9#m", status=1
+    )
+    assert "127.0.0.1:9" in done.stderr
+
+
+def test_one_bad_slide_does_not_stop_the_others(cmu: Path, data: Path, tmp_path: Path) -> None:
+    done = run(
+        "analyze", data / "wsi" / "broken.svs", cmu, "--store", tmp_path, "--box", *BOX, "--json", status=1
+    )
+    broken, good = json.loads(done.stdout)
+    assert "broken.svs" in broken["error"]
+    assert good["cells"] > 100
+
+
+def test_fluorescence_is_not_analysed_as_he(data: Path, tmp_path: Path) -> None:
+    slide = data / "wsi" / "test3-DAPI-2-387.ndpi"
+    assert "fluorescence" in run("analyze", slide, "--store", tmp_path / "r.hwsi.zarr", status=1).stderr
+
+
+def test_doctor_names_versions_and_remedies() -> None:
+    findings = {f["subject"]: f for f in json.loads(run("doctor", "--json").stdout)}
+    assert findings["openslide-python"]["state"] == "ok"
+    assert findings["Device"]["detail"]
+    assert "classical" in findings["Segmenters"]["detail"]

@@ -1,0 +1,164 @@
+"""Layers of what was found, placed on the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import napari
+import numpy as np
+import pytest
+
+from napari_hwsi.cells import Cells
+from napari_hwsi.evidence import Evidence
+from napari_hwsi.slides import Slide, slide_from_array
+from napari_hwsi.tissue import TissueMask
+from napari_hwsi.viewer import active_slide, active_slide_layer, show_evidence, show_slide, slide_layers
+from napari_hwsi.viewer.layers import cells_data, replace_scale, show, tissue_data
+from napari_hwsi.viewer.outlines import highlight
+from napari_hwsi.viewer.raster import class_colours, draw_cells, draw_squares, encode, pyramid, score_classes
+from napari_hwsi.viewer.state import part_layer
+
+
+def slide_of(height: int, width: int, mpp: float | None = 0.5) -> Slide:
+    return slide_from_array(np.full((height, width, 3), 240, np.uint8), mpp=mpp)
+
+
+def squares(*boxes: tuple[float, float, float, float], types: tuple[int, ...] = ()) -> Cells:
+    outlines = [np.array([[a, b], [a, d], [c, d], [c, b]], np.float32) for a, b, c, d in boxes]
+    names = ("lymphocyte", "tumour")
+    return Cells.of(outlines, types=types or None, type_names=names, mpp=0.5)
+
+
+def test_cells_lie_where_the_slide_has_them(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    slide = slide_of(3000, 2500)
+    slide_layer = show_slide(viewer, slide)
+    cells = squares((10, 20, 22, 30), (2900, 2400, 2920, 2412), types=(1, 0))
+    layer = show(viewer, cells_data(slide, cells))
+    assert layer.contour == 1
+    assert layer.units == slide_layer.units
+    for row, (y, x) in enumerate(cells.centroids):
+        # A place p px from the slide's edge is half a pixel less in napari, which counts from pixel centres.
+        world = slide_layer.data_to_world((y - 0.5, x - 0.5))
+        value = layer.get_value(world, world=True)
+        assert value[1] == layer.features["index"][row]
+        assert layer.features["centroid_y_px"][row] == pytest.approx(y)
+    for level in layer.data:  # every level covers the same ground, exactly
+        step = layer.data[0].shape[0] / level.shape[0]
+        assert step == int(step) == layer.data[0].shape[1] / level.shape[1]
+        assert {*np.unique(np.asarray(level))} == {0, *layer.features["index"]}
+    assert not np.asarray(layer.data[0][9, :]).any()
+    assert np.asarray(layer.data[0][10:22, 20:30]).all()
+
+
+def test_colours_tell_types_at_any_number_of_cells() -> None:
+    colours = class_colours(3)
+    types = np.array([0, 1, 2, 2, 0])
+    shown = colours.map(encode(types, 3))
+    np.testing.assert_allclose(shown, colours.colors[types + 1])
+    np.testing.assert_allclose(colours.map(np.array([0])), 0)
+
+
+def test_coarse_levels_keep_every_place() -> None:
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(0, 9000, (200, 2)).astype(np.float32)
+    cells = squares(*[(y, x, y + 10, x + 10) for y, x in corners])
+    labels = encode(np.asarray(cells.types), 2)
+    coarse = np.asarray(pyramid((10000, 10000), draw_cells(cells, labels, (0.5, 0.5)))[-1])
+    step = 16
+    for place, label in zip(cells.centroids, labels, strict=True):
+        y, x = (place // step).astype(int)
+        assert coarse[y, x] > 0
+        assert abs(int(coarse[y, x]) - int(label)) == 0 or (coarse == label).sum() == 0  # one pixel shows one
+    assert len(np.unique(coarse)) > 150
+
+
+def test_squares_and_scores() -> None:
+    grid = np.array([[1, 0], [0, 2]], np.int32)
+    fine, coarse = pyramid((256, 256), draw_squares(grid, 128), coarsest_step=2)
+    np.testing.assert_array_equal(np.asarray(fine), np.kron(grid, np.ones((128, 128), np.int32)))
+    np.testing.assert_array_equal(np.asarray(coarse), np.kron(grid, np.ones((64, 64), np.int32)))
+    assert score_classes(np.array([0.1, 0.5, 0.9])).tolist() == [0, 32, 63]
+    assert score_classes(np.array([0.4, 0.4])).tolist() == [32, 32]
+
+
+def test_coarse_layer_covers_its_ground(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    slide = slide_of(1000, 1600)
+    slide_layer = show_slide(viewer, slide)
+    mask = np.zeros((10, 16), bool)
+    mask[3:5, 6:9] = True
+    layer = show(viewer, tissue_data(slide, TissueMask(mask, (100.0, 100.0))))
+    # extent counts pixel centres: half a pixel more on each side is the ground that is covered
+    for one in (slide_layer, layer):
+        edges = one.extent.world + np.array([[-0.5], [0.5]]) * one.scale
+        np.testing.assert_allclose(edges, [[-0.25, -0.25], [499.75, 799.75]])
+    world = slide_layer.data_to_world((350, 650))
+    assert layer.get_value(world, world=True)[1] == 1
+    outside = slide_layer.data_to_world((290, 650))
+    assert layer.get_value(outside, world=True)[1] == 0
+
+
+def test_parts_are_replaced_not_piled_up(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    slide = slide_of(500, 500)
+    show_slide(viewer, slide)
+    first = show(viewer, cells_data(slide, squares((10, 10, 20, 20))))
+    first.visible, first.opacity = False, 0.3
+    second = show(viewer, cells_data(slide, squares((30, 30, 40, 40))))
+    assert len(viewer.layers) == 2
+    assert part_layer(viewer, slide, "cells") is second
+    assert (second.visible, second.opacity) == (False, 0.3)
+
+
+def test_evidence_is_outlined_and_numbered(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    layer = show_slide(viewer, slide_of(500, 500))
+    places = [
+        Evidence("patch", (100, 50, 150, 90), 0.5, "filter", "first"),
+        Evidence("region", (0, 0, 500, 500), None, "measurement", "second"),
+    ]
+    outlines = show_evidence(viewer, layer, places)
+    corner = outlines.data_to_world(outlines.data[0][0])
+    np.testing.assert_allclose(corner, layer.data_to_world((99.5, 49.5)))
+    assert outlines.features["rank"].tolist() == [1, 2]
+    assert outlines.features["note"].tolist() == ["first", "second"]
+    highlight(outlines, 1)
+    assert outlines.edge_width[1] > outlines.edge_width[0]
+    for zoom in (0.1, 1.0, 7.0):  # as thick on the screen at any zoom
+        viewer.scene.camera.zoom = zoom
+        assert outlines.edge_width[0] * 0.5 * zoom == pytest.approx(3, rel=0.4)
+    assert outlines.edge_width[1] > outlines.edge_width[0]
+    assert len(show_evidence(viewer, layer, places[:1]).data) == 1
+    assert len(show_evidence(viewer, layer, []).data) == 0
+    assert len(viewer.layers) == 2
+
+
+def test_mpp_given_later_places_all_layers_anew(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    slide = slide_of(1000, 1000, mpp=None)
+    layer = show_slide(viewer, slide)
+    mask = show(viewer, tissue_data(slide, TissueMask(np.ones((10, 10), bool), (100.0, 100.0))))
+    slide.set_mpp(0.25)
+    replace_scale(viewer, slide)
+    np.testing.assert_allclose(layer.scale, 0.25)
+    np.testing.assert_allclose(np.multiply(mask.scale, mask.data[0].shape), 250)
+    np.testing.assert_allclose(mask.translate, (mask.scale - 0.25) / 2)
+    assert {str(unit) for one in viewer.layers for unit in one.units} == {"micrometer"}
+
+
+def test_which_slide_is_worked_on(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    assert active_slide(viewer) is None
+    a, b = slide_of(300, 300), slide_of(400, 400)
+    layer_a = show_slide(viewer, a)
+    layer_b = show_slide(viewer, b)
+    assert active_slide(viewer) is b
+    on_a = show(viewer, cells_data(a, squares((10, 10, 20, 20))))
+    viewer.layers.selection.active = on_a
+    assert active_slide_layer(viewer) is layer_a
+    viewer.layers.selection.active = None
+    layer_b.visible = False
+    assert active_slide(viewer) is a
+    viewer.layers.remove(layer_a)
+    assert slide_layers(viewer) == [layer_b]

@@ -1,0 +1,102 @@
+"""Opening files in napari."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+import numpy as np
+import pytest
+import tifffile
+from napari.errors import ReaderPluginError
+from napari.settings import get_settings
+
+from napari_hwsi.errors import SlideError
+from napari_hwsi.slides import Slide
+from napari_hwsi.viewer import slide_layers
+from napari_hwsi.viewer.reader import get_reader, read
+from napari_hwsi.viewer.state import SLIDE, slide_of
+
+
+def test_slide_opens_placed_in_micrometres(
+    make_napari_viewer: Callable[..., napari.Viewer], cmu: Path
+) -> None:
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(cmu, plugin="napari-hwsi")
+    assert layer.rgb
+    assert layer.multiscale
+    assert layer.name == "CMU-1-Small-Region.svs"
+    np.testing.assert_allclose(layer.scale, 0.499)
+    assert [str(unit) for unit in layer.units] == ["micrometer"] * 2
+    assert [str(unit) for unit in viewer.layers.units] == ["micrometer"] * 2
+    assert viewer.canvas.overlays["scale_bar"].visible
+    assert isinstance(slide_of(layer), Slide)
+    pixels = np.asarray(layer.data[0][1000:1010, 900:910])
+    np.testing.assert_array_equal(pixels, slide_of(layer).read((1000, 900), (10, 10)))
+
+
+def test_drop_of_a_preferred_kind(make_napari_viewer: Callable[..., napari.Viewer], cmu: Path) -> None:
+    viewer = make_napari_viewer()
+    get_settings().plugins.extension2reader = {"*.svs": "napari-hwsi"}
+    viewer.window._qt_viewer._qt_open([str(cmu)], stack=False)
+    assert len(slide_layers(viewer)) == 1
+
+
+def test_broken_slide_is_one_clear_error(
+    make_napari_viewer: Callable[..., napari.Viewer], data: Path, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer()
+    text = tmp_path / "text.svs"
+    text.write_text("not a slide")
+    for path in (data / "wsi" / "broken.svs", text):
+        with pytest.raises(SlideError, match=rf"{path.name} cannot be opened as a slide"):
+            viewer.open(path, plugin="napari-hwsi")
+    get_settings().plugins.extension2reader = {"*.svs": "napari-hwsi"}
+    with pytest.raises(ReaderPluginError) as error:
+        viewer.open(text, plugin=None)
+    assert isinstance(error.value.__cause__, SlideError)
+    assert len(viewer.layers) == 0
+
+
+def test_slide_without_mpp_asks_for_it(
+    make_napari_viewer: Callable[..., napari.Viewer], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("napari_hwsi.viewer.reader.show_warning", said.append)
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs", plugin="napari-hwsi")
+    np.testing.assert_array_equal(layer.scale, 1)
+    assert [str(unit) for unit in layer.units] == ["pixel"] * 2
+    assert len(said) == 1
+    assert "Pixel size unknown" in said[0]
+
+
+def test_several_slides_at_once(data: Path) -> None:
+    paths = [str(data / "wsi" / name) for name in ("CMU-1-Small-Region.svs", "test3-DAPI-2-387.ndpi")]
+    assert get_reader(paths) is not None
+    names = [kwargs["name"] for _, kwargs, _ in read(paths)]
+    assert names == ["CMU-1-Small-Region.svs", "test3-DAPI-2-387.ndpi"]
+    assert get_reader([paths[0], "notes.txt"]) is None
+
+
+def test_which_tiffs_are_slides(tmp_path: Path, data: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (512, 512, 3), np.uint8)
+    plain, pyramid, grey = tmp_path / "plain.tif", tmp_path / "pyramid.tif", tmp_path / "grey.tif"
+    tifffile.imwrite(plain, image, photometric="rgb")
+    tifffile.imwrite(grey, image[..., 0], tile=(128, 128))
+    with tifffile.TiffWriter(pyramid) as file:
+        file.write(image, tile=(128, 128), photometric="rgb", subifds=1)
+        file.write(image[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
+    text = tmp_path / "text.tif"
+    text.write_text("no image")
+    assert get_reader(str(pyramid)) is not None
+    assert get_reader(str(data / "wsi" / "HE_example_instanseg.ome.tif")) is not None
+    for path in (plain, grey, text, tmp_path):
+        assert get_reader(str(path)) is None
+
+
+def test_metadata_key_is_stable(cmu: Path) -> None:
+    """Other plugins find the slide under this key."""
+    assert SLIDE == "hwsi_slide"
+    assert isinstance(read(str(cmu))[0][1]["metadata"]["hwsi_slide"], Slide)

@@ -1,0 +1,92 @@
+"""The Analyse dock, driven by clicks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+import numpy as np
+import pytest
+
+from napari_hwsi.hierarchy import default_store, open_result
+from napari_hwsi.slides import Slide, slide_from_array
+from napari_hwsi.viewer import result_of, show_slide
+from napari_hwsi.viewer.raster import SCORE_CLASSES, score_classes
+from napari_hwsi.viewer.state import part_layer
+from napari_hwsi.widgets.analyse_dock import AnalyseDock
+from napari_hwsi.widgets.scope import WHOLE
+
+
+@pytest.fixture
+def dock(viewer: napari.Viewer) -> AnalyseDock:
+    _, dock = viewer.window.add_plugin_dock_widget("napari-hwsi", "Analyse")
+    dock.scope_box.setCurrentText(WHOLE)
+    return dock
+
+
+def wait(dock: AnalyseDock, qtbot) -> None:
+    qtbot.waitUntil(lambda: not dock.task.busy, timeout=100000)
+
+
+def test_layers_of_a_result(dock: AnalyseDock, viewer: napari.Viewer, tissue: Slide, qtbot) -> None:
+    (slide_layer,) = viewer.layers
+    assert Path(dock.store_edit.text()) == default_store(tissue)
+    dock.phrases_edit.setPlainText("crowded nuclei\n\n  pink fibrous stroma ")
+    dock.run_button.click()
+    wait(dock, qtbot)
+    result = open_result(default_store(tissue))
+    assert result.phrases == ("crowded nuclei", "pink fibrous stroma")
+    assert result_of(slide_layer).path == result.path
+    assert dock.summary.text().startswith("1 of 1 regions, 256 patches")
+    kept = result.selected_patches
+    patches = part_layer(viewer, tissue, "patches")
+    assert len(patches.features) == len(kept) > 0
+    for row, (_, patch) in enumerate(kept.iterrows()):
+        middle = ((patch.y0 + patch.y1) / 2 - 0.5, (patch.x0 + patch.x1) / 2 - 0.5)
+        value = patches.get_value(slide_layer.data_to_world(middle), world=True)[1]
+        assert value == patches.features["index"][row]
+        assert (value - 1) % SCORE_CLASSES == score_classes(kept["relevance"].to_numpy())[row]
+    assert len(part_layer(viewer, tissue, "cells").features) == len(result.cells)
+    regions = part_layer(viewer, tissue, "regions")
+    np.testing.assert_allclose(regions.data[0].max(0), np.array(tissue.shape) - 0.5)
+    assert part_layer(viewer, tissue, "tissue") is not None
+    for layer in viewer.layers:  # nothing makes the world larger than the slide by more than a patch's pixel
+        assert (layer.extent.world[1] <= slide_layer.extent.world[1] + 20).all()
+
+
+def test_errors_leave_the_window_alive(
+    dock: AnalyseDock, viewer: napari.Viewer, tissue: Slide, qtbot, tmp_path: Path
+) -> None:
+    store = tmp_path / "skin.hwsi.zarr"
+    store.write_text("not a result")
+    dock.store_edit.setText(str(store))
+    dock.run_button.click()
+    wait(dock, qtbot)
+    assert "is not a result of napari-hwsi" in dock.task.words.text()
+    dock.phrases_edit.setPlainText("the meaning of life")
+    dock.store_edit.setText(str(tmp_path / "other.hwsi.zarr"))
+    dock.run_button.click()
+    wait(dock, qtbot)
+    assert "phrase" in dock.task.words.text()
+    glass = slide_from_array(np.full((600, 600, 3), 245, np.uint8), mpp=0.5, name="glass")
+    show_slide(viewer, glass)
+    dock.run_button.click()
+    wait(dock, qtbot)
+    assert "no tissue" in dock.task.words.text().lower()
+    assert dock.run_button.isEnabled()
+
+
+def test_cancel_keeps_the_window_and_another_slides_result_is_refused(
+    dock: AnalyseDock, viewer: napari.Viewer, tissue: Slide, qtbot
+) -> None:
+    dock.run_button.click()
+    qtbot.wait(100)
+    dock.task.cancel_button.click()
+    assert not dock.task.busy
+    dock.run_button.click()  # waits for the cancelled work to let go of the store, then goes on
+    wait(dock, qtbot)
+    assert "nuclei" in dock.summary.text()
+    other = slide_from_array(np.full((600, 600, 3), 245, np.uint8), mpp=0.5, name="other")
+    show_slide(viewer, other)
+    dock.open(default_store(tissue))
+    assert "result of another slide, skin" in dock.task.words.text()

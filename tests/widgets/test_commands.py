@@ -1,0 +1,76 @@
+"""The manifest, and what napari's menus make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+import pytest
+from napari._app_model import get_app_model
+from npe2 import PluginManifest
+from qtpy.QtWidgets import QLabel
+
+import napari_hwsi
+from napari_hwsi.viewer.state import part_layer
+from napari_hwsi.widgets.analyse_dock import AnalyseDock
+from napari_hwsi.widgets.ask_dock import AskDock
+from napari_hwsi.widgets.cells_dock import CellsDock
+from napari_hwsi.widgets.commands import open_all, open_dock
+from napari_hwsi.widgets.slide_dock import SlideDock
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(Path(napari_hwsi.__file__).with_name("napari.yaml"))
+
+
+def test_every_command_is_there(manifest: PluginManifest) -> None:
+    manifest.validate_imports()
+    commands = {command.id for command in manifest.contributions.commands}
+    in_menus = {item.command for items in manifest.contributions.menus.values() for item in items}
+    assert in_menus <= commands
+    assert {widget.display_name for widget in manifest.contributions.widgets} == {
+        "Slide",
+        "Segment cells",
+        "Analyse",
+        "Ask",
+    }
+
+
+def test_layers_menus_carry_the_commands(viewer: napari.Viewer) -> None:
+    menus = get_app_model().menus
+    for menu, expected in (
+        ("napari/layers/segment", {"napari-hwsi.segment_visible", "napari-hwsi.cells_dock"}),
+        ("napari/layers/measure", {"napari-hwsi.measure_cells", "napari-hwsi.analyse_visible"}),
+    ):
+        assert expected <= {item.command.id for item in menus.get_menu(menu) if hasattr(item, "command")}
+
+
+def test_commands_run(viewer: napari.Viewer, tissue, qtbot) -> None:
+    def execute(name: str) -> None:
+        get_app_model().commands.execute_command(f"napari-hwsi.{name}").result()
+
+    execute("segment_visible")
+    cells = open_dock(viewer, CellsDock)
+    qtbot.waitUntil(lambda: cells.cells is not None, timeout=60000)
+    execute("analyse_visible")
+    analyse = open_dock(viewer, AnalyseDock)
+    qtbot.waitUntil(lambda: not analyse.task.busy, timeout=60000)
+    assert part_layer(viewer, tissue, "patches") is not None
+    execute("measure_cells")
+    ask = open_dock(viewer, AskDock)
+    qtbot.waitUntil(lambda: len(ask.talk.answers()) == 1, timeout=60000)
+    assert "nuclei in this view" in ask.talk.answers()[0].text
+
+
+def test_all_docks_are_opened_once(viewer: napari.Viewer) -> None:
+    ask = open_all(viewer)
+    assert open_all(viewer) is ask
+    names = set(viewer.window._wrapped_dock_widgets)
+    assert len([name for name in names if "napari-hwsi" in name]) == 4
+    assert open_dock(viewer, SlideDock).slide is not None
+    for kind in (SlideDock, CellsDock, AnalyseDock, AskDock):  # nothing is cut in a column of 300 px
+        dock = open_dock(viewer, kind)
+        assert dock.minimumSizeHint().width() <= 300
+        assert dock.scroll_area.widget().minimumSizeHint().width() <= 270
+        assert "Research use only." in {label.text() for label in dock.findChildren(QLabel)}
