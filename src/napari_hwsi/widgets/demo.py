@@ -31,7 +31,7 @@ from .task import TaskRow
 QUESTION = "How many nuclei are in this view, and where are they densest?"
 
 _WINDOW = (1600, 1000)
-_VIEW_UM = 700.0
+_VIEW_UM = 400.0
 _SETTLE_MS = 600
 _LOOK_MS = 50
 
@@ -56,11 +56,13 @@ def demo(path: Path | None, output: Path, mpp: float | None, stay: bool, say: Sa
     viewer.window.resize(*_WINDOW)
     try:
         layer = show_slide(viewer, slide)
-        open_all(viewer)
+        dock = open_all(viewer)
         _pause()
         return _analyse_and_ask(viewer, layer, slide, output, say)
     except HwsiError as error:
-        say(str(error))
+        dock.task.say(str(error))
+        if stay:  # the command ends, and says so, only when the window is closed
+            say(str(error))
         raise
     finally:
         if stay:
@@ -100,7 +102,7 @@ def _analyse_and_ask(viewer: napari.Viewer, layer: Image, slide: Slide, output: 
 
 
 def _place_to_look_at(slide: Slide) -> Box:
-    """Return a box of about 0.7 mm with as much tissue as any, nearest the middle of the tissue."""
+    """Return a box of 0.4 mm with as much tissue as any, nearest the middle of the tissue."""
     mask, mpp = tissue_mask(slide), slide.require_mpp()
     half = np.minimum(_VIEW_UM / np.array(mpp) / 2, np.array(slide.shape) / 2)
     window = np.maximum(np.round(2 * half / mask.downsample).astype(int), 1)
