@@ -8,7 +8,7 @@ pixel, always as a (y, x) pair once inside the package.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from .errors import InputError, ResolutionError
@@ -25,7 +25,7 @@ def as_mpp(value: float | Sequence[float]) -> Mpp:
 
     Raises ResolutionError unless both numbers are finite and within 0.01–100 µm/px.
     """
-    pair = (value, value) if isinstance(value, (int, float)) else tuple(value)
+    pair = tuple(value) if isinstance(value, Iterable) else (value, value)
     if len(pair) != 2:
         raise ResolutionError(f"A resolution is one number or (y, x) in µm per pixel, not {value!r}.")
     y, x = float(pair[0]), float(pair[1])

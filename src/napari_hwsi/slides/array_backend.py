@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,8 +19,8 @@ class ArrayBackend:
     vendor = "array"
     background: tuple[int, int, int] = (255, 255, 255)
     bounds: Box | None = None
-    associated: tuple[str, ...] = ()
-    properties: Mapping[str, str] = {}
+    associated: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    properties: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, image: RGB, mpp: Mpp | None) -> None:
         """Wrap (Y, X, 3) uint8; raises InputError for anything else."""

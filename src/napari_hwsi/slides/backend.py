@@ -26,7 +26,8 @@ class Backend(Protocol):
     """The scanned part where the file names one, level-0 pixels."""
     background: tuple[int, int, int]
     properties: Mapping[str, str]
-    associated: tuple[str, ...]
+    associated: Mapping[str, tuple[int, int]]
+    """(Y, X) of the associated images, by name."""
 
     def read(self, level: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
         """Return (h, w, 3) of ``level``; origin (y, x) in level-0 px, size in pixels of that level.

@@ -24,8 +24,10 @@ def open_backend(path: Path, backend: str | None = None) -> tuple[Backend, dict[
     """
     if backend is not None and backend not in BACKENDS:
         raise InputError(f"There is no backend {backend!r}; there are {', '.join(BACKENDS)}.")
-    if not path.exists():
-        raise SlideError(f"{path} does not exist.")
+    try:
+        path.stat()
+    except OSError as error:
+        raise SlideError(f"{path} cannot be opened: {error.strerror}.") from error
     if path.is_dir():
         raise SlideError(f"{path} is a folder, not a slide. Give one slide file.")
     refused: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.delayed import delayed
 
 from ..errors import InputError, ResolutionError
 from ..units import Box, Mpp, as_mpp
@@ -187,8 +188,8 @@ class Slide:
     def scale_at(self, mpp: float | Sequence[float] | None = None, level: int | None = None) -> Scale:
         """Return how a resolution (or a level) is read.
 
-        A level within 5 % of ``mpp`` is taken as it is, with its true mpp; else the next
-        finer one is area-resampled to exactly ``mpp``. Raises ResolutionError when mpp is
+        A level within 5 % of ``mpp`` is taken as it is, with its true mpp; else the next finer
+        one is area-resampled to exactly ``mpp``. Axes are judged each for itself. Raises ResolutionError when mpp is
         asked of a slide without one, InputError for both or an unknown level.
         """
         downsamples = self.level_downsamples
@@ -203,16 +204,16 @@ class Slide:
             raise InputError("Give mpp or level, not both.")
         own, wanted = self.require_mpp(), as_mpp(mpp)
         ratio = (wanted[0] / own[0], wanted[1] / own[1])
-        for i, (y, x) in enumerate(downsamples):
-            if abs(y / ratio[0] - 1) <= _LEVEL_TOLERANCE and abs(x / ratio[1] - 1) <= _LEVEL_TOLERANCE:
-                return Scale(i, (own[0] * y, own[1] * x), (y, x))
-        finer = [i for i, (y, x) in enumerate(downsamples) if y <= ratio[0] and x <= ratio[1]]
-        if not finer:
+        near = 1 + _LEVEL_TOLERANCE
+        levels = [i for i, (y, x) in enumerate(downsamples) if y <= ratio[0] * near and x <= ratio[1] * near]
+        if not levels:
             raise ResolutionError(
                 f"{self.name} is scanned at {max(own):.4g} µm/px; "
                 f"{min(wanted):.4g} µm/px would be finer than its pixels."
             )
-        return Scale(finer[-1], wanted, ratio)
+        coarsest = downsamples[levels[-1]]
+        y, x = (have if want <= have * near else want for have, want in zip(coarsest, ratio, strict=True))
+        return Scale(levels[-1], (own[0] * y, own[1] * x), (y, x))
 
     def read(
         self,
@@ -269,24 +270,11 @@ class Slide:
     @property
     def associated_images(self) -> Mapping[str, da.Array]:
         """Lazy (Y, X, 3) images by name. 'label' and 'macro' can carry patient data: show only on request."""
-        return _AssociatedImages(self._backend)
-
-
-class _AssociatedImages(Mapping[str, da.Array]):
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def __getitem__(self, name: str) -> da.Array:
-        if name not in self._backend.associated:
-            raise KeyError(name)
-        image = self._backend.read_associated(name)
-        return da.from_array(image, chunks=image.shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._backend.associated)
-
-    def __len__(self) -> int:
-        return len(self._backend.associated)
+        decode = delayed(self._backend.read_associated, pure=True)
+        return {
+            name: da.from_delayed(decode(name), (*shape, 3), dtype=np.uint8)
+            for name, shape in self._backend.associated.items()
+        }
 
 
 def _coarsen(array: da.Array) -> da.Array:
@@ -321,9 +309,13 @@ def open_slide(
     opened, refused = open_backend(path, backend)
     for name, reason in refused.items():
         logger.debug("%s was not opened by %s: %s", path.name, name, reason)
-    slide = Slide(opened, path=path, name=path.name, fingerprint=file_fingerprint(path), refused=refused)
-    if mpp is not None:
-        slide.set_mpp(mpp)
+    try:
+        slide = Slide(opened, path=path, name=path.name, fingerprint=file_fingerprint(path), refused=refused)
+        if mpp is not None:
+            slide.set_mpp(mpp)
+    except BaseException:
+        opened.close()
+        raise
     return slide
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,19 +25,22 @@ class TifffileBackend:
     name = "tifffile"
     background: tuple[int, int, int] = (255, 255, 255)
     bounds: Box | None = None
-    associated: tuple[str, ...] = ()
+    associated: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
     def __init__(self, path: Path) -> None:
         """Open ``path``; raises SlideError when it is not an 8-bit RGB TIFF."""
         try:
             self._file = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, OSError, ValueError) as error:
-            raise SlideError(str(error)) from error
+        except Exception as error:  # a damaged header can make the parser raise anything
+            raise SlideError(f"{type(error).__name__}: {error}") from error
         try:
             self._open(path)
         except SlideError:
             self._file.close()
             raise
+        except Exception as error:  # as above
+            self._file.close()
+            raise SlideError(f"damaged: {type(error).__name__}: {error}") from error
 
     def _open(self, path: Path) -> None:
         self.path = path
@@ -46,7 +50,7 @@ class TifffileBackend:
             raise SlideError(f"not an 8-bit RGB image (it holds {kinds})")
         self._planar = series.axes.endswith("SYX")
         levels = sorted((level for level in series.levels if _is_rgb(level)), key=lambda s: -s.size)
-        self._levels: list[Any] = [zarr.open_array(level.aszarr(), mode="r") for level in levels]
+        self._levels: list[Any] = [zarr.open_array(level.aszarr(level=0), mode="r") for level in levels]
         shapes = [level.shape[1:] if self._planar else level.shape[:2] for level in self._levels]
         self.level_shapes = tuple((int(h), int(w)) for h, w in shapes)
         page = series.keyframe
@@ -83,7 +87,7 @@ class TifffileBackend:
         array = self._levels[level]
         try:
             pixels = array[:, rows, columns] if self._planar else array[rows, columns]
-        except (tifffile.TiffFileError, OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # a codec may raise anything on a damaged tile
             raise SlideError(f"{self.path} cannot be read at level {level}: {error}") from error
         return np.asarray(np.moveaxis(pixels, 0, -1) if self._planar else pixels)
 
@@ -97,17 +101,18 @@ def _is_rgb(series: Any) -> bool:
 
 
 def _ome_mpp(text: str) -> Mpp | None:
-    pixels = ElementTree.fromstring(text).find(".//{*}Pixels")
-    if pixels is None:
-        return None
-    sizes = []
-    for axis in "YX":
-        unit = _UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        value = pixels.get(f"PhysicalSize{axis}")
-        if unit is None or value is None:
+    """Read the physical pixel size; None where the text is damaged or does not state it."""
+    try:
+        pixels = ElementTree.fromstring(text).find(".//{*}Pixels")
+        if pixels is None:
             return None
-        sizes.append(float(value) * unit)
-    return _plausible(sizes[0], sizes[1])
+        y, x = (
+            float(pixels.attrib[f"PhysicalSize{axis}"]) * _UM[pixels.get(f"PhysicalSize{axis}Unit", "µm")]
+            for axis in "YX"
+        )
+    except (ElementTree.ParseError, KeyError, ValueError):
+        return None
+    return _plausible(y, x)
 
 
 def _tag_mpp(page: Any) -> Mpp | None:
