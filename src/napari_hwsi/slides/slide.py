@@ -189,8 +189,9 @@ class Slide:
         """Return how a resolution (or a level) is read.
 
         A level within 5 % of ``mpp`` is taken as it is, with its true mpp; else the next finer
-        one is area-resampled to exactly ``mpp``. Axes are judged each for itself. Raises ResolutionError when mpp is
-        asked of a slide without one, InputError for both or an unknown level.
+        one is area-resampled to exactly ``mpp``. Axes are judged each for itself. Raises
+        ResolutionError when mpp is asked of a slide without one, or is finer than its pixels;
+        InputError for both or an unknown level.
         """
         downsamples = self.level_downsamples
         if mpp is None:
