@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 BOX = ["1400", "900", "1900", "1500"]
 
 
-def run(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path | float, status: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "napari_hwsi.cli", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ.copy())
     assert done.returncode == status, done.stderr
@@ -57,6 +59,38 @@ def test_cells_of_a_box_as_parquet_and_geojson(cmu: Path, tmp_path: Path) -> Non
 
 def test_cells_into_an_unknown_format(cmu: Path, tmp_path: Path) -> None:
     assert ".geojson or .parquet" in run("cells", cmu, "-o", tmp_path / "c.docx", status=1).stderr
+
+
+def test_cells_look_at_their_output_first(cmu: Path, tmp_path: Path) -> None:
+    output = tmp_path / "nowhere" / "c.parquet"
+    done = run("cells", cmu, "-o", output, "--store", tmp_path / "tiles", status=1)
+    assert str(output) in done.stderr
+    assert not (tmp_path / "tiles").exists()  # not even begun
+
+
+def test_cells_go_on_from_their_store(cmu: Path, tmp_path: Path) -> None:
+    tiles, output = tmp_path / "tiles", tmp_path / "c.parquet"
+    first = run("cells", cmu, "-o", output, "--store", tiles, "--box", *BOX, "--device", "cpu", "--json")
+    kept = {path: path.stat().st_mtime_ns for path in tiles.glob("*.parquet")}
+    again = run("cells", cmu, "-o", output, "--store", tiles, "--box", *BOX, "--json")
+    assert first.stdout == again.stdout
+    assert kept
+    assert kept == {path: path.stat().st_mtime_ns for path in tiles.glob("*.parquet")}
+
+
+def test_info_by_a_chosen_backend(cmu: Path) -> None:
+    assert json.loads(run("info", cmu, "--backend", "tifffile", "--json").stdout)["backend"] == "tifffile"
+    assert "openslide" in run("info", cmu, "--backend", "guess", status=1).stderr
+
+
+def test_analyze_one_part(cmu: Path, tmp_path: Path) -> None:
+    store = tmp_path / "r.hwsi.zarr"
+    facts = json.loads(
+        run("analyze", cmu, "--store", store, "--box", *BOX, "--parts", "cells", "--json").stdout
+    )
+    assert facts["cells"] > 100
+    assert facts["kept_patches"] == 0
+    assert "patches, cells" in run("analyze", cmu, "--store", store, "--parts", "genes", status=1).stderr
 
 
 def test_ask_answers_with_places_inside_the_view(store: Path) -> None:
@@ -110,3 +144,50 @@ def test_doctor_names_versions_and_remedies() -> None:
     assert findings["openslide-python"]["state"] == "ok"
     assert findings["Device"]["detail"]
     assert "classical" in findings["Segmenters"]["detail"]
+
+
+def test_on_a_terminal_progress_does_not_wipe_the_answer(store: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "napari_hwsi.cli", "ask", str(store), "How many nuclei?", "--box", *BOX]
+    process = subprocess.Popen(command, stdout=follower, stderr=follower, close_fds=True)
+    os.close(follower)
+    written = b""
+    with contextlib.suppress(OSError):  # a terminal whose other end has gone gives an error, not an end
+        while piece := os.read(leader, 4096):
+            written += piece
+    assert process.wait() == 0
+    os.close(leader)
+    # What a terminal shows of a line is what follows the last time it was wiped.
+    lines = [line.rsplit("\x1b[K", 1)[-1] for line in written.decode().splitlines()]
+    assert any(line.startswith("There are") and "nuclei in this view" in line for line in lines)
+
+
+def test_a_store_without_the_suffix_is_a_folder_of_results(cmu: Path, tmp_path: Path) -> None:
+    facts = json.loads(run("analyze", cmu, "--store", tmp_path, "--box", *BOX, "--json").stdout)
+    assert facts["store"] == str(tmp_path / f"{cmu.stem}.hwsi.zarr")
+    asked = run("ask", cmu, "How many nuclei?", "--store", tmp_path, "--box", *BOX, "--json").stdout
+    assert json.loads(asked)["box"] == [int(value) for value in BOX]
+
+
+def test_another_pixel_size_is_not_answered_from_the_old_result(data: Path, tmp_path: Path) -> None:
+    slide = data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs"
+    place = ["--store", tmp_path / "t.hwsi.zarr", "--box", 1000, 1000, 1500, 1500]
+    run("ask", slide, "How many nuclei?", *place, "--mpp", 0.25)
+    done = run("ask", slide, "How many nuclei?", *place, "--mpp", 0.5, status=1)
+    assert "0.25 x 0.25" in done.stderr
+    assert "0.5 x 0.5" in done.stderr
+
+
+def test_cells_and_analyze_find_the_same(data: Path, tmp_path: Path) -> None:
+    slide = data / "wsi" / "HE_example_instanseg.ome.tif"
+    found = json.loads(run("cells", slide, "-o", tmp_path / "c.parquet", "--json").stdout)["cells"]
+    analysed = json.loads(run("analyze", slide, "--store", tmp_path / "r.hwsi.zarr", "--json").stdout)[
+        "cells"
+    ]
+    assert found == analysed > 4000
+
+
+def test_whoever_stops_reading_gets_no_traceback(cmu: Path) -> None:
+    command = f"'{sys.executable}' -m napari_hwsi.cli info '{cmu}' | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no xvfb-run on this machine")
@@ -49,3 +50,13 @@ def test_a_bad_slide_opens_no_window(data: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "cannot be opened as a slide" in done.stderr
     assert not (tmp_path / "window.png").exists()
+
+
+def test_a_slide_without_tissue_is_shown_and_said(tmp_path: Path) -> None:
+    glass = np.full((1200, 1200, 3), 243, np.uint8)
+    options = {"photometric": "rgb", "tile": (256, 256), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "glass.tif", glass, resolution=(2e4, 2e4), **options)
+    done = demo("--slide", tmp_path / "glass.tif", "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "There is no tissue on glass.tif" in done.stderr
+    assert "Traceback" not in done.stderr

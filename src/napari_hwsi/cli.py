@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .doctor import has_display
-from .errors import HwsiError, InputError, MissingDependencyError
+from .errors import HwsiError, InputError, MissingDependencyError, StoreError
 from .progress import Progress, Step
 
 if TYPE_CHECKING:
     from .hierarchy import Hierarchy
+    from .slides import Slide
 
 _STOPPED = 130
+_SUFFIX = ".hwsi.zarr"
 _UNSEEN = "HWSI_UNSEEN"  # set where the window is drawn for its pictures only
 
 
@@ -40,8 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(f"napari-hwsi: {error}")
         return 1
     except KeyboardInterrupt:
-        _report("napari-hwsi: stopped; what was finished is kept.")
+        _report("napari-hwsi: stopped; what was finished in a store is kept.")
         return _STOPPED
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status
 
 
@@ -55,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     info = _command(commands, "info", _info, "what a slide file holds")
     info.add_argument("slide", type=Path)
+    info.add_argument("--backend", help="what reads the file; default: the first that can")
     _mpp(info)
 
     cells = _command(commands, "cells", _cells, "find the nuclei of a slide and measure them")
@@ -66,20 +72,34 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help=".geojson (QuPath opens it) or .parquet",
     )
+    cells.add_argument(
+        "--store", type=Path, help="folder to keep finished tiles in; run again with it to go on from them"
+    )
     _box(cells)
     _segmenter(cells)
     _mpp(cells)
 
     analyze = _command(commands, "analyze", _analyze, "read slides at four scales into result stores")
     analyze.add_argument("slides", type=Path, nargs="+", metavar="slide")
-    _store(analyze, "result folder; with several slides the folder that holds one result each")
+    _store(analyze, "a result (.hwsi.zarr), or the folder that holds one for each slide")
     analyze.add_argument("--phrase", action="append", dest="phrases", help="filter phrase; may be repeated")
+    analyze.add_argument(
+        "--parts",
+        action="append",
+        metavar="PART",
+        help="patches or cells alone, the other stays as it is; default: both",
+    )
     _box(analyze)
     _segmenter(analyze)
     _mpp(analyze)
 
     ask = _command(commands, "ask", _ask, "ask a question about a slide or a result")
-    ask.add_argument("slide", type=Path, help="a slide, or the .hwsi.zarr of one")
+    ask.add_argument(
+        "slide",
+        type=Path,
+        help="a slide: what is not analysed yet is analysed first, the whole slide unless a --box is given; "
+        "or its .hwsi.zarr: without a --box it is asked about what it holds",
+    )
     ask.add_argument("question")
     ask.add_argument(
         "--answerer",
@@ -132,13 +152,16 @@ def _store(parser: argparse.ArgumentParser, text: str) -> None:
 
 def _segmenter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segmenter", help="default: the best that ships")
+    parser.add_argument(
+        "--device", default="auto", help="of a segmenter that is a network: cpu, cuda; default: %(default)s"
+    )
 
 
 def _info(options: argparse.Namespace) -> int:
     from .slides import open_slide
     from .tissue import stain_kind
 
-    with open_slide(options.slide, mpp=options.mpp) as slide:
+    with open_slide(options.slide, mpp=options.mpp, backend=options.backend) as slide:
         facts = {
             "name": slide.name,
             "shape_px": slide.shape,
@@ -153,7 +176,22 @@ def _info(options: argparse.Namespace) -> int:
             "fingerprint": slide.fingerprint,
             "not_opened_by": slide.refused,
         }
-    _show(options, facts)
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        print(f"{facts['name']}: {facts['picture']}, {facts['vendor']}, read by {facts['backend']}")
+        print(f"  size (y, x):  {_by(slide.shape)} px, levels {', '.join(map(_by, slide.level_shapes))}")
+        origin = (
+            f"{_by(slide.mpp)} µm, from the {slide.mpp_source}"
+            if slide.mpp
+            else "unknown, give it with --mpp"
+        )
+        print(f"  pixel (y, x): {origin}")
+        print(f"  scanned part (y0, x0, y1, x1): {', '.join(map(str, slide.bounds))}")
+        print(f"  associated images: {', '.join(slide.associated_images) or 'none'}")
+        print(f"  fingerprint:  {slide.fingerprint}")
+        for backend, reason in slide.refused.items():
+            print(f"  not read by {backend}: {reason}")
     return 0
 
 
@@ -165,8 +203,17 @@ def _cells(options: argparse.Namespace) -> int:
     suffix = options.output.suffix.lower()
     if suffix not in writers:
         raise InputError(f"{options.output} must end in {' or '.join(writers)}.")
+    if os.path.isdir(options.output) or not os.access(options.output.parent, os.W_OK):
+        raise StoreError(f"{options.output} cannot be written. Choose a file in a folder that can.")
     with open_slide(options.slide, mpp=options.mpp) as slide, _Line() as progress:
-        cells = segment_cells(slide, box=options.box, segmenter=options.segmenter, progress=progress)
+        cells = segment_cells(
+            slide,
+            box=options.box,
+            segmenter=options.segmenter,
+            device=options.device,
+            store=options.store,
+            progress=progress,
+        )
     getattr(cells, writers[suffix])(options.output)
     table = cells.table
     facts = {
@@ -179,59 +226,76 @@ def _cells(options: argparse.Namespace) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    from .hierarchy import analyze, default_store
+    from .hierarchy import analyze
     from .slides import open_slide
 
     several = len(options.slides) > 1
-    summaries, failed = [], False
+    if several and options.store and options.store.name.endswith(_SUFFIX):
+        raise InputError(f"{options.store} can hold the result of one slide. Give a folder for several.")
+    summaries: list[dict[str, Any]] = []
     for path in options.slides:
         try:
             with (
                 open_slide(path, mpp=options.mpp) as slide,
                 _Line(path.name if several else None) as progress,
             ):
-                store = options.store or default_store(slide)
                 result = analyze(
                     slide,
-                    store / f"{path.stem}.hwsi.zarr" if several and options.store else store,
+                    _store_of(slide, options.store),
                     segmenter=options.segmenter,
                     phrases=options.phrases,
+                    parts=options.parts,
                     box=options.box,
+                    device=options.device,
                     progress=progress,
                 )
-            summaries.append(_summary(result))
+            summaries.append({"slide": str(path)} | _summary(result))
+            if not options.json:
+                _show(options, summaries[-1])
         except HwsiError as error:
             if not several:
                 raise
-            failed = True
-            _report(f"napari-hwsi: {path}: {error}")
+            _report(f"napari-hwsi: {error}")
             summaries.append({"slide": str(path), "error": str(error)})
-    _show(options, summaries if several else summaries[0])
-    return int(failed)
+    if options.json:
+        _show(options, summaries if several else summaries[0])
+    return int(any("error" in summary for summary in summaries))
+
+
+def _store_of(slide: Slide, store: Path | None) -> Path:
+    """Return where a slide's result is: a result's own path, or its place in a folder of results."""
+    from .hierarchy import default_store
+
+    if store is None or store.name.endswith(_SUFFIX):
+        return store or default_store(slide)
+    return store / f"{Path(slide.name).stem}{_SUFFIX}"
 
 
 def _summary(result: Hierarchy) -> dict[str, Any]:
     return {
         "store": str(result.path),
         "regions": len(result.regions),
-        "patches": len(result.patches),
+        "regions_analysed": int((result.regions["status"] == "done").sum()),
+        "patches_with_tissue": int(result.patches["valid"].sum()),
         "kept_patches": len(result.selected_patches),
-        "cells": len(result.cells),
+        "cells": len(result.cell_column("types")),
     }
 
 
 def _ask(options: argparse.Namespace) -> int:
-    from .chat import Answer, ask_stream
+    from .chat import Answer, answerer, ask_stream
 
+    if not options.question.strip():
+        raise InputError("The question is empty. Ask something, such as: How many nuclei are there?")
+    answerer(options.answerer)  # an unknown one is refused before hours of analysis
     with _Line() as progress:
         result = _result(options, progress)
-        question, box, answerer = options.question, options.box, options.answerer
         answer: Answer | None = None
-        for event in ask_stream(result, question, box, answerer, progress=progress):
+        for event in ask_stream(result, options.question, options.box, options.answerer, progress=progress):
             if isinstance(event, Answer):
                 answer = event
             elif isinstance(event, str) and not options.json:
-                progress.clear()
+                progress.stop()
                 print(event, end="", flush=True)
     assert answer is not None  # a stream ends with its answer or an error
     if options.json:
@@ -243,13 +307,17 @@ def _ask(options: argparse.Namespace) -> int:
 
 def _result(options: argparse.Namespace, progress: Progress) -> Hierarchy:
     """Open the result that is asked about; make it where there is none yet."""
-    from .hierarchy import analyze, default_store, extend, has_result, open_result
+    from .hierarchy import analyze, extend, has_result, open_result
     from .slides import open_slide
 
-    if options.slide.name.endswith(".hwsi.zarr"):
+    if options.slide.name.endswith(_SUFFIX):
+        if options.mpp or options.store:
+            raise InputError(
+                f"{options.slide} is a result: its pixel size and place are settled. Leave them out."
+            )
         return open_result(options.slide)
     slide = open_slide(options.slide, mpp=options.mpp)
-    store = options.store or default_store(slide)
+    store = _store_of(slide, options.store)
     if not has_result(store):
         return analyze(slide, store, box=options.box, progress=progress)
     result = open_result(store, slide)
@@ -299,22 +367,12 @@ def _show(options: argparse.Namespace, facts: Any) -> None:
     if options.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    for entry in facts if isinstance(facts, list) else [facts]:
-        for key, value in entry.items():
-            print(f"{key.replace('_', ' '):>18}: {_plain(value)}")
+    for key, value in facts.items():
+        print(f"{key.replace('_', ' ').replace('um2', 'µm²'):>20}: {'unknown' if value is None else value}")
 
 
-def _plain(value: Any) -> str:
-    if value is None:
-        return "unknown"
-    if isinstance(value, (list, tuple)):
-        return (
-            ", ".join(_plain(v) if not isinstance(v, tuple) else " x ".join(map(str, v)) for v in value)
-            or "none"
-        )
-    if isinstance(value, dict):
-        return "; ".join(f"{k} ({v})" for k, v in value.items()) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _by(pair: Sequence[float]) -> str:
+    return " x ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in pair)
 
 
 def _report(text: str) -> None:
@@ -345,6 +403,11 @@ class _Line:
         estimate = f", {left:.0f} s left" if left is not None else ""
         sys.stderr.write(f"\r\x1b[K{self._name}{step.what} {step.done}/{step.total}{estimate}")
         sys.stderr.flush()
+
+    def stop(self) -> None:
+        """Wipe the line and write it no more: what follows on the screen is the answer."""
+        self.clear()
+        self._terminal = False
 
     def clear(self) -> None:
         """Wipe the line, so that results start at a margin."""

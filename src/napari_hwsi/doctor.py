@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, TypeAlias
 
@@ -27,7 +27,7 @@ _REQUIRED = (
     "httpx",
     "torch",
 )
-_QT = ("PyQt6", "PySide6")
+_QT = ("PyQt6", "PySide6", "PySide6-Essentials")
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def examine() -> list[Finding]:
         Finding("napari-hwsi", "ok", version("napari-hwsi")),
         Finding("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         *(_package(name) for name in _REQUIRED),
-        _qt(),
+        qt_binding(),
         _display(),
         _device(),
         _memory(),
-        Finding("Segmenters", "ok", _segmenters()),
-        Finding("Answerers", "ok", "measured, endpoint:<url>#<model> (any OpenAI-compatible server)"),
+        _choices("Segmenters", "cells", "segmenters"),
+        _choices("Answerers", "chat", "FORMS"),
         _key(),
         Finding(
             "Slide formats",
@@ -73,10 +73,12 @@ def _package(name: str) -> Finding:
         return Finding(name, "missing", "not installed", f"pip install {name}")
 
 
-def _qt() -> Finding:
+def qt_binding() -> Finding:
+    """Look for the first of the bindings that napari draws its window with."""
     for name in _QT:
-        if importlib.util.find_spec(name):
-            return Finding("Qt", "ok", f"{name} {version(name)}")
+        found = _package(name)
+        if found.state == "ok":
+            return Finding("Qt", "ok", f"{name} {found.detail}")
     return Finding("Qt", "missing", "no Qt binding: no window can open", "pip install 'napari-hwsi[qt]'")
 
 
@@ -122,10 +124,13 @@ def _memory() -> Finding:
     return Finding("Memory", "ok", f"{total:.0f} GiB")
 
 
-def _segmenters() -> str:
-    from .cells import segmenters
-
-    return ", ".join(segmenters)
+def _choices(subject: str, room: str, names: str) -> Finding:
+    """List what a room of the package offers, where it loads."""
+    try:
+        offered = getattr(import_module(f".{room}", __package__), names)
+    except ImportError as error:
+        return Finding(subject, "missing", f"do not load: {error}", "install what is missing above")
+    return Finding(subject, "ok", ", ".join(offered))
 
 
 def _key() -> Finding:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -83,6 +84,7 @@ def test_the_origin_can_be_the_scanned_part(tmp_path: Path) -> None:
     cells.to_geojson(tmp_path / "a.geojson", origin=(10, 20))
     document = json.loads((tmp_path / "a.geojson").read_text())
     assert document["features"][0]["geometry"]["coordinates"][0][0] == [0, 0]
+    assert same_cells(Cells.from_file(tmp_path / "a.geojson"), cells)
 
 
 def test_parquet_is_geoparquet(some_cells: Cells, tmp_path: Path) -> None:
@@ -128,7 +130,20 @@ def test_a_collection_without_resolution(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "not json", '{"type": "Topology"}', '{"features": [{"type": "Feature"', '{"features": [3]}'],
+    [
+        "",
+        "not json",
+        '{"type": "Topology"}',
+        '{"features": [{"type": "Feature"',
+        '{"features": [3]}',
+        '{"features": [' + '{"a":' * 50_000,
+        '{"napari_hwsi": {"mpp": , "features": []}',
+        '{"napari_hwsi": "", "features": []}',
+        '{"napari_hwsi": {"mpp": ["a", "b"]}, "features": []}',
+        '{"napari_hwsi": {"type_names": 3}, "features": []}',
+        '{"napari_hwsi": {"origin": [1]}, "features": []}',
+        '{"napari_hwsi": {"columns": ["area_um2"]}, "features": []}',
+    ],
 )
 def test_what_is_no_geojson_of_cells_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(InputError, match=r"foreign\.geojson"):
@@ -148,6 +163,36 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(InputError, match=r"bad\.parquet"):
         Cells.from_file(tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize("lost", ["area_um2", "centroid_y_px", "geometry"])
+def test_a_parquet_file_that_lacks_a_column_is_refused(some_cells: Cells, tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "a.parquet"
+    some_cells.to_parquet(path)
+    pq.write_table(pq.read_table(path).drop_columns([lost]), path)
+    with pytest.raises(InputError, match=lost):
+        Cells.from_file(path)
+
+
+def test_a_parquet_file_with_other_columns_is_refused(some_cells: Cells, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    some_cells.to_parquet(path)
+    table = pq.read_table(path)
+    for name in ("geometry", "probability"):
+        place = table.column_names.index(name)
+        pq.write_table(table.set_column(place, name, pa.array(["a"] * len(table))), path)
+        with pytest.raises(InputError, match=r"a\.parquet"):
+            Cells.from_file(path)
+    facts = {**table.schema.metadata, b"napari_hwsi": b"{"}
+    pq.write_table(table.replace_schema_metadata(facts), path)
+    with pytest.raises(InputError, match=r"a\.parquet"):
+        Cells.from_file(path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_store_error(some_cells: Cells, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="could not be written"):
+        some_cells.to_geojson(tmp_path / "file" / "a.geojson")
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "parquet"])

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from napari_hwsi.chat import Answer
+from napari_hwsi.chat.answer import mpp_in_words
 from napari_hwsi.errors import InputError
 from napari_hwsi.evidence import Evidence
 
@@ -52,3 +53,15 @@ def test_an_answer_says_something() -> None:
 def test_an_answer_is_about_a_place() -> None:
     with pytest.raises(InputError, match="empty"):
         Answer("How many?", "Two.", (), "measured", (0, 0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("mpp", "words"),
+    [
+        ((0.499, 0.499), "0.499 µm/px"),
+        ((0.25, 0.2501), "0.25 µm/px"),
+        ((0.5, 0.25), "0.5 × 0.25 µm/px (y, x)"),
+    ],
+)
+def test_a_resolution_in_words(mpp: tuple[float, float], words: str) -> None:
+    assert mpp_in_words(mpp) == words

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from napari_hwsi.chat.citations import citation, cited_places
+from napari_hwsi.chat.citations import MOST_PLACES, citation, cited_places
 
 VIEW = (1000, 2000, 1400, 2800)
 
@@ -58,3 +60,38 @@ def test_a_citation_comes_back_as_its_place() -> None:
     place = (1100, 2400, 1300, 2600)
     ((read,), _) = cited_places(f"x {citation(place, VIEW)}", VIEW)
     assert read.box == place
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("First.\nSmall nuclei\t crowd  here [[0, 0, 1, 1]]!\nLast.", "Small nuclei crowd here"),
+        ("First one. Nuclei crowd here. [[0, 0, 1, 1]] Last one.", "Nuclei crowd here"),
+        ("First one.\n- [[0, 0,\n 1, 1]] holds much fat.", "holds much fat"),
+        ("[[0, 0, 1, 1]]", "a place the model named"),
+    ],
+)
+def test_notes(text: str, note: str) -> None:
+    ((place,), _) = cited_places(text, VIEW)
+    assert place.note == note
+
+
+def test_places_beyond_the_most_are_left_out() -> None:
+    places, left_out = cited_places("[[0, 0, 1, 1]]" * (MOST_PLACES + 3), VIEW)
+    assert (len(places), left_out) == (MOST_PLACES, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[0, 0, 1, 1]]" + " " * 200_000 + "x",
+        "Here [[0, 0, 1, 1]]. " * 20_000,
+        "[[0, 0, 1, 1]]" * 20_000,
+        "[[0, 0, 1, 1]" + " " * 200_000,
+        "[[" * 100_000,
+    ],
+)
+def test_degenerate_replies_are_read_in_no_time(text: str) -> None:
+    start = time.process_time()
+    cited_places(text, VIEW)
+    assert time.process_time() - start < 2

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from napari_hwsi.chat.facts import AREA, ELONGATION, SPACING, STAIN, measure
-from napari_hwsi.hierarchy import Hierarchy
+from napari_hwsi.hierarchy import Hierarchy, open_result
+from napari_hwsi.hierarchy.store import Store
 from napari_hwsi.tissue import tissue_mask
-from napari_hwsi.units import Box, intersect
+from napari_hwsi.units import Box, as_box, intersect
 
 VIEW = (200, 300, 1200, 1800)
 VIEWS = (VIEW, (0, 0, 2967, 2220), (700, 800, 800, 1500))
@@ -106,3 +107,41 @@ def test_only_what_is_analysed_counts(wide: Hierarchy) -> None:
 def test_notes_of_a_small_view(result: Hierarchy) -> None:
     assert any("smaller than a patch" in note for note in measure(result, (700, 800, 800, 1500)).notes)
     assert not any("smaller than a patch" in note for note in measure(result, VIEW).notes)
+
+
+def test_a_view_does_not_read_the_cells_of_the_slide(wide: Hierarchy) -> None:
+    wide = open_result(wide.path, wide.slide)
+    facts = measure(wide, (100, 100, 500, 900))
+    assert facts.view.n_nuclei > 0
+    assert facts.largest
+    assert facts.densest
+    assert "cells" not in vars(wide)
+
+
+def test_the_slide_is_measured_without_its_outlines(
+    result: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    plain = Store.read
+
+    def noted(store: Store, array: str, *rows: slice) -> np.ndarray:
+        read.append(array)
+        return plain(store, array, *rows)
+
+    monkeypatch.setattr(Store, "read", noted)
+    slide = measure(result, VIEW).slide
+    assert slide.n_nuclei == len(result.cell_column("types")) > 0
+    assert slide.per_mm2
+    assert slide.spread(AREA)
+    assert slide.spread("length_of_song") is None
+    assert "cells/centroids" in read
+    assert not [name for name in read if "vert" in name]
+
+
+def test_the_largest_of_the_slide(result: Hierarchy) -> None:
+    facts = measure(result)
+    rows = np.argsort(-result.cells.table[AREA].to_numpy(), kind="stable")[:3]
+    bounds = result.cells.contours.bounds[rows]
+    assert [n.area_um2 for n in facts.largest] == pytest.approx(result.cells.table[AREA].to_numpy()[rows])
+    for nucleus, (y0, x0, y1, x1) in zip(facts.largest, bounds, strict=True):
+        assert nucleus.box == as_box((y0, x0, y1, x1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,12 @@ def test_density(result: Hierarchy) -> None:
 
 @pytest.mark.parametrize(
     ("question", "column"),
-    [("How large are the nuclei?", "area_um2"), ("How dark are they?", "haematoxylin_mean_od")],
+    [
+        ("What is the perimeter of nuclei?", "perimeter_um"),
+        ("How much eosin do they have?", "eosin_mean_od"),
+        ("How large are the nuclei?", "area_um2"),
+        ("How dark are they?", "haematoxylin_mean_od"),
+    ],
 )
 def test_medians(result: Hierarchy, question: str, column: str) -> None:
     answer = ask(result, question, VIEW)
@@ -114,6 +120,8 @@ CASES = (
     Case("How many nuclei, and is there necrosis?", ("There are", "can tell about: necrosis")),
     Case("What types of nuclei are there?", ("does not tell types of nuclei apart",)),
     Case("Blargh?", ("did not understand", "It can tell how many")),
+    Case("Wie viele Zellkerne gibt es?", ("reads English only", "Ask, for example: How many nuclei")),
+    Case("How many nuclei are not round?", ("cannot take into account: not", "It can tell"), ("There are",)),
     Case("What can you do?", ("This answerer measures.",)),
     Case("How big is this view?", ("This view measures", "is tissue")),
     Case("What is the resolution?", ("0.499 × 0.499 µm per pixel", "about 20x")),
@@ -142,7 +150,7 @@ def test_every_measured_statement_has_its_place(result: Hierarchy) -> None:
 
 
 def test_words_it_did_not_use_are_named(result: Hierarchy) -> None:
-    answer = ask(result, "How many nuclei are there on the purple side?", VIEW)
+    answer = ask(result, "How dense are nuclei on the purple side?", VIEW)
     assert any("“purple”" in note and "“side”" in note for note in answer.notes)
 
 
@@ -203,3 +211,75 @@ def test_types(typed: Hierarchy) -> None:
     assert f"calls {large:,} large ({large / len(kinds):.0%})." in one.text
     assert "small" not in one.text
     assert [e.score for e in one.evidence] == [large]
+
+
+@pytest.fixture(scope="module")
+def bare(cmu: Path, tmp_path_factory: pytest.TempPathFactory) -> Hierarchy:
+    """A result without phrases and without cells."""
+    with open_slide(cmu) as slide:
+        small = slide_from_array(slide.read((700, 700), (500, 800)), slide.mpp)
+    store = tmp_path_factory.mktemp("bare") / "bare.hwsi.zarr"
+    return analyze(small, store, phrases=[], parts=["patches"])
+
+
+def test_kept_patches_without_phrases(bare: Hierarchy) -> None:
+    answer = ask(bare, "Which patches were kept?")
+    assert "the first one picked" in answer.text
+    assert len(answer.evidence) == len(bare.selected_patches) > 0
+
+
+def test_scores_without_phrases(bare: Hierarchy) -> None:
+    answer = ask(bare, "Which phrases score best?")
+    assert "made without phrases" in answer.text
+    assert answer.evidence == ()
+
+
+@pytest.mark.parametrize("question", ["How many nuclei are there?", "How large are they, and of what type?"])
+def test_nuclei_of_a_slide_without_cells(bare: Hierarchy, question: str) -> None:
+    answer = ask(bare, question)
+    assert answer.text == "The nuclei of the slide are not analysed, so nothing is known of them."
+    assert answer.evidence == ()
+
+
+NOTHING = "Nothing of this slide is analysed yet; run analyze, or ask about a view."
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("How many nuclei are there, and where are they densest?", NOTHING),
+        ("What is in this slide?", NOTHING),
+        ("Which patches were kept?", NOTHING),
+    ],
+)
+def test_a_result_with_nothing_analysed(
+    wide: Hierarchy, monkeypatch: pytest.MonkeyPatch, question: str, text: str
+) -> None:
+    monkeypatch.setitem(vars(wide), "regions", wide.regions.assign(patches=False, cells=False))
+    answer = ask(wide, question)
+    assert (answer.text, answer.evidence, answer.notes) == (text, (), ())
+
+
+def test_a_slide_analysed_in_part(wide: Hierarchy) -> None:
+    answer = ask(wide, "How many nuclei are there, and how dense?")
+    done = wide.tissue.area_in((0, 0, 600, 4096)) / wide.tissue.area_in((0, 0, 600, 5000))
+    assert f"{len(wide.cells):,} nuclei in the analysed part ({done:.0%} of the tissue)." in answer.text
+    assert [e.box for e in answer.evidence] == [(0, 0, 600, 4096)] * 2
+    (tissue,) = ask(wide, "How much tissue is there?").evidence
+    assert tissue.box == (0, 0, 600, 5000)
+
+
+def test_total_area(result: Hierarchy) -> None:
+    answer = ask(result, "What is the total nuclear area?", VIEW)
+    total = result.cells.table["area_um2"].to_numpy(float)[nuclei_in(result, VIEW)].sum()
+    assert [e.score for e in answer.evidence] == pytest.approx([total])
+    assert "together" in answer.text
+
+
+@pytest.mark.parametrize(("word", "pick"), [("maximum", np.max), ("minimum", np.min)])
+def test_extreme_areas(result: Hierarchy, word: str, pick: Callable[[np.ndarray], float]) -> None:
+    answer = ask(result, f"What is the {word} nuclear area?", VIEW)
+    areas = result.cells.table["area_um2"].to_numpy(float)[nuclei_in(result, VIEW)]
+    assert answer.evidence[0].score == pytest.approx(pick(areas))
+    assert "densest" not in answer.text
+    assert "median" not in answer.text

@@ -93,3 +93,31 @@ def test_resolutions_may_differ_between_axes() -> None:
     centroids = scattered(500, (1600, 1600))
     densest, _ = extreme_places(centroids, (0, 0, 1600, 1600), (0.25, 0.5), tissue((1600, 1600)))
     assert {(p.box[2] - p.box[0], p.box[3] - p.box[1]) for p in densest} == {(512, 256)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_window_is_denser(seed: int) -> None:
+    """Every window of whole pixels, counted by a summed-area table."""
+    shape = (500, 430)
+    centroids = np.concatenate([scattered(300, shape, seed), 150 + scattered(60, (200, 150), seed + 10)])
+    pixels = np.zeros((shape[0] + 1, shape[1] + 1))
+    np.add.at(pixels, tuple(np.floor(centroids).astype(int).T + 1), 1)
+    table = pixels.cumsum(0).cumsum(1)
+    counts = table[64:, 64:] - table[:-64, 64:] - table[64:, :-64] + table[:-64, :-64]
+    places, _ = extreme_places(centroids, (0, 0, *shape), (2.0, 2.0), tissue(shape))
+    for place in places:
+        assert intersect(place.box, (0, 0, *shape)) == place.box
+        assert place.n_nuclei == counted(centroids, place.box) == counts.max()
+        y, x = place.box[:2]
+        counts[max(y - 63, 0) : y + 64, max(x - 63, 0) : x + 64] = 0
+
+
+def test_a_larger_view_is_at_least_as_dense() -> None:
+    centroids = scattered(3000, (1600, 1600))
+    inner, outer = (
+        extreme_places(centroids, view, MPP, tissue((1600, 1600)))[0][0]
+        for view in ((313, 207, 1009, 911), (0, 0, 1600, 1600))
+    )
+    again = extreme_places(centroids, outer.box, MPP, tissue((1600, 1600)))[0][0]
+    assert outer.n_nuclei >= inner.n_nuclei
+    assert again == outer

@@ -227,6 +227,15 @@ def test_key_comes_from_the_environment_alone(server: Any, monkeypatch: pytest.M
     assert b"Authorization: Bearer sesame" in with_key
 
 
+def test_a_key_does_not_travel_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "sesame")
+    with pytest.raises(InputError, match="https://") as caught:
+        listen("http://192.0.2.1:8000/v1")
+    assert "sesame" not in str(caught.value)
+    with pytest.raises(InputError, match="https://"):
+        ChatServer("http://192.0.2.1:8000/v1").models()
+
+
 @pytest.mark.parametrize("key", ["ses\name", "schlüssel"])
 def test_a_key_that_is_none_is_refused_and_not_shown(
     server: Any, monkeypatch: pytest.MonkeyPatch, key: str

@@ -10,7 +10,7 @@ from PIL import Image
 
 import napari_hwsi as hwsi
 from napari_hwsi.encoders import DescriptorEncoder
-from napari_hwsi.encoders.measures import halve, measure
+from napari_hwsi.encoders.measures import halve, measure_patch
 from napari_hwsi.encoders.phrases import PHRASES
 from napari_hwsi.errors import InputError
 
@@ -53,7 +53,7 @@ def test_every_measure_has_its_reference_and_is_finite() -> None:
     rng = np.random.default_rng(0)
     extremes = [np.zeros((256, 256, 3)), np.full((256, 256, 3), 255), rng.integers(0, 256, (256, 256, 3))]
     for patch in extremes:
-        measures = measure(patch.astype(np.uint8))
+        measures = measure_patch(patch.astype(np.uint8))
         assert {*measures} == {*ENCODER.dimensions}
         assert np.isfinite([float(value) for value in measures.values()]).all()
         assert np.isfinite(ENCODER.encode(patch.astype(np.uint8)[None])).all()
@@ -111,26 +111,26 @@ def test_phrases_find_what_they_say(
 
 
 def test_nuclei_are_counted_and_sized() -> None:
-    few, many = measure(disc_patch(4, 16)), measure(disc_patch(4, 64))
+    few, many = measure_patch(disc_patch(4, 16)), measure_patch(disc_patch(4, 64))
     assert few["nuclear_blobs"] ** 2 == pytest.approx(16, abs=1)
     assert many["nuclear_blobs"] ** 2 == pytest.approx(64, abs=2)
     assert few["nuclear_share"] == pytest.approx(16 * np.pi * 16 / 128**2, rel=0.15)
-    small, large = measure(disc_patch(3, 16)), measure(disc_patch(6, 16))
+    small, large = measure_patch(disc_patch(3, 16)), measure_patch(disc_patch(6, 16))
     assert small["nuclear_depth_3um"] < 0.1 < large["nuclear_depth_3um"]
     assert np.exp(large["nuclear_area"]) == pytest.approx(np.pi * 36, rel=0.15)
-    assert measure(disc_patch(1.2, 64))["dark_specks"] ** 2 == pytest.approx(64, abs=2)
+    assert measure_patch(disc_patch(1.2, 64))["dark_specks"] ** 2 == pytest.approx(64, abs=2)
 
 
 def test_stripes_are_coherent_and_discs_are_not() -> None:
     stripes = np.full((256, 256, 3), 235, np.uint8)
     stripes[:, (np.arange(256) // 8) % 2 == 0] = (225, 150, 190)
-    assert measure(stripes)["fibre_coherence_128um"] > 0.95
-    assert measure(disc_patch(5, 36))["fibre_coherence_128um"] < 0.2
+    assert measure_patch(stripes)["fibre_coherence_128um"] > 0.95
+    assert measure_patch(disc_patch(5, 36))["fibre_coherence_128um"] < 0.2
 
 
 def test_bands_share_out_the_variance() -> None:
     patch = np.random.default_rng(3).integers(0, 256, (256, 256, 3)).astype(np.uint8)
-    measures = measure(patch)
+    measures = measure_patch(patch)
     bands = [measures[f"haematoxylin_band_{upper}um"] for upper in (1, 2, 4, 8, 16)]
     assert bands[0] == max(bands)
     assert halve(np.arange(16, dtype=np.float32).reshape(4, 4)).tolist() == [[2.5, 4.5], [10.5, 12.5]]

@@ -11,6 +11,7 @@ import shapely
 
 import napari_hwsi as hwsi
 from napari_hwsi.cells import Classical, segment_cells
+from napari_hwsi.encoders import unit
 from napari_hwsi.errors import (
     Cancelled,
     InputError,
@@ -19,8 +20,8 @@ from napari_hwsi.errors import (
     StoreError,
     TissueError,
 )
-from napari_hwsi.hierarchy import extend
-from napari_hwsi.hierarchy.filter import filter_release, unit
+from napari_hwsi.hierarchy import analysis, extend
+from napari_hwsi.hierarchy.filter import filter_release
 from napari_hwsi.progress import Step
 
 from .conftest import PIECE, PIECES, arrays_of, tissue, write_slide
@@ -34,6 +35,10 @@ def result(whole: Path) -> hwsi.Hierarchy:
 @pytest.fixture
 def copy(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "copy.hwsi.zarr"))
+
+
+def regions_done(steps: list[Step]) -> set[int]:
+    return {step.done for step in steps if step.what == "regions"}
 
 
 def files_of(store: Path, part: str) -> dict[str, bytes]:
@@ -99,16 +104,19 @@ def test_no_nucleus_is_counted_twice_at_a_seam(result: hwsi.Hierarchy) -> None:
     assert len(here) == pytest.approx(len(at_once), rel=0.03)
 
 
-def test_a_box_and_then_the_rest_equals_the_whole(slide_file: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_box_and_then_the_rest_equals_the_whole(
+    slide_file: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "parts.hwsi.zarr"
     box = (4500, 4500, 4510, 4510)
     first = hwsi.analyze(slide_file, path, box=box)
     assert first.regions["status"].tolist() == ["pending", "pending", "pending", "done"]
     assert first.covers(box)
     assert not first.covers((0, 0, 4796, 4796))
+    monkeypatch.delattr(analysis, "tissue_mask")  # the result knows where tissue is
     steps: list[Step] = []
     rest = extend(first, progress=steps.append)
-    assert steps[0] == Step(1, 4, "regions")
+    assert regions_done(steps) == {1, 2, 3, 4}
     assert rest.covers((0, 0, 4796, 4796))
     assert arrays_of(path) == arrays_of(whole)
 
@@ -117,7 +125,7 @@ def test_nothing_is_done_twice(slide_file: Path, copy: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in copy.rglob("*") if "log" not in file.parts}
     steps: list[Step] = []
     hwsi.analyze(slide_file, copy, progress=steps.append)
-    assert {step.done for step in steps} == {4}
+    assert regions_done(steps) == {4}
     after = {file: file.stat().st_mtime_ns for file in copy.rglob("*") if "log" not in file.parts}
     assert {k: v for k, v in before.items() if k.is_file()} == {k: v for k, v in after.items() if k.is_file()}
 
@@ -126,7 +134,7 @@ def test_other_phrases_only_score_anew(slide_file: Path, copy: Path) -> None:
     cells, vectors = files_of(copy, "cells"), files_of(copy, "patches/vectors")
     steps: list[Step] = []
     result = hwsi.analyze(slide_file, copy, phrases=["few nuclei"], progress=steps.append)
-    assert {step.done for step in steps} == {4}
+    assert regions_done(steps) == {4}
     assert result.phrases == ("few nuclei",)
     assert result.patches["relevance"].equals(result.patches["few nuclei"].rename("relevance"))
     assert files_of(copy, "cells") == cells
@@ -155,6 +163,33 @@ def test_another_segmenter_redoes_the_cells_alone(slide_file: Path, copy: Path, 
     assert result.cells.inside(result.grid.region_box(0)).all()
 
 
+def test_adding_never_takes_away(slide_file: Path, tmp_path: Path) -> None:
+    """A segmenter made by hand is not the one of its name."""
+    coarse, box, other = Classical(mpp=0.6), (3200, 3200, 3300, 3300), (4500, 4500, 4510, 4510)
+    result = hwsi.analyze(slide_file, tmp_path / "r.hwsi.zarr", segmenter=coarse, box=box)
+    before, cells = arrays_of(result.path), files_of(result.path, "cells")
+    with pytest.raises(StoreError, match="same segmenter"):
+        extend(result, other)
+    assert arrays_of(result.path) == before
+    more = extend(result, other, parts=["patches"])
+    assert more.regions["patches"].tolist() == [True, False, False, True]
+    assert files_of(result.path, "cells") == cells
+    more = extend(result, other, parts=["cells"], segmenter=coarse)
+    assert more.covers(box)
+    assert more.covers(other)
+
+
+@pytest.mark.parametrize("what", ["looking at the stain", "looking for tissue", "sampling the stain"])
+def test_work_before_the_first_region_can_be_stopped(slide_file: Path, tmp_path: Path, what: str) -> None:
+    def stop(step: Step) -> None:
+        if step.what == what:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        hwsi.analyze(slide_file, tmp_path / "r.hwsi.zarr", progress=stop)
+    assert not (tmp_path / "r.hwsi.zarr").exists()
+
+
 def test_one_part_alone(slide_file: Path, tmp_path: Path) -> None:
     result = hwsi.analyze(slide_file, tmp_path / "p.hwsi.zarr", parts=["patches"])
     assert (result.regions["status"] == "done").all()
@@ -165,23 +200,23 @@ def test_one_part_alone(slide_file: Path, tmp_path: Path) -> None:
 
 
 def test_an_unreadable_place_is_left_out_and_said(slide_file: Path, tmp_path: Path) -> None:
-    """One compressed tile of the last region is overwritten with zeros."""
+    """One compressed tile of the first region is overwritten with zeros."""
     import tifffile
 
     broken = tmp_path / "broken.tif"
     shutil.copy(slide_file, broken)
     with tifffile.TiffFile(broken) as file:
         page = file.pages[0]
-        tile = (4400 // 256) * -(-page.shape[1] // 256) + 4400 // 256
+        tile = (3700 // 256) * -(-page.shape[1] // 256) + 3700 // 256
         offset, size = page.dataoffsets[tile], page.databytecounts[tile]
     with broken.open("rb+") as stream:
         stream.seek(offset)
         stream.write(bytes(size))
-    result = hwsi.analyze(broken, tmp_path / "broken.hwsi.zarr", parts=["patches"])
-    assert result.regions["status"].tolist() == ["done", "done", "done", "skipped"]
-    assert "broken.tif" in result.regions["reason"][3]
+    result = hwsi.analyze(broken, tmp_path / "broken.hwsi.zarr")
+    assert result.regions["status"].tolist() == ["skipped", "done", "done", "done"]
+    assert "broken.tif" in result.regions["reason"][0]
     with pytest.raises(SlideError):
-        extend(result, box=(4400, 4400, 4410, 4410), parts=["patches"])
+        extend(result, box=(3700, 3700, 3710, 3710))
 
 
 def test_a_slide_that_moved(slide_file: Path, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 import zarr
 
 import napari_hwsi as hwsi
-from napari_hwsi.errors import StoreError
+from napari_hwsi.errors import InputError, StoreError
 from napari_hwsi.hierarchy.columns import Columns
 from napari_hwsi.hierarchy.journal import Journal
+from napari_hwsi.hierarchy.store import Store
 
 from .conftest import arrays_of, python_environment, write_slide
 
@@ -40,6 +41,7 @@ def test_plain_zarr_reads_all_of_it(result: hwsi.Hierarchy) -> None:
     assert np.array_equal(cells["table/area_um2"][:][kept], result.cells.table["area_um2"])
     assert cells["patch_counts"][:].sum() == len(kept)
     assert root["patches/vectors"].shape == (4 * 256, result.patch_vectors.shape[1])
+    assert dict(cells.attrs)["settings"]["segmenter"]["tile_px"] == 1024
     assert {*dict(root["patches"].attrs)} >= {"key", "settings", "phrases", "content", "regions"}
 
 
@@ -83,6 +85,46 @@ def test_damage_is_named(result: hwsi.Hierarchy, tmp_path: Path) -> None:
         _ = hwsi.open_result(copy).cells
 
 
+def test_a_place_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be looked at"):
+        hwsi.open_result(tmp_path / ("n" * 300))
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_a_reader_is_not_told_of_damage_while_a_run_publishes(
+    result: hwsi.Hierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """A group is moved after the reader has looked where it is: away for the draft, and the draft there."""
+    store = Store(shutil.copytree(result.path, tmp_path / "copy.hwsi.zarr"))
+    current, work = store.path / "cells", store.path / ".work"
+    shutil.copytree(current, work / "new" / "cells")
+
+    def publish(old: Path) -> None:
+        (work / "ready").touch()
+        current.rename(old)
+
+    steps = [lambda: publish(work / "old"), lambda: (work / "new" / "cells").rename(current)]
+    if moves == 1:
+        steps.pop(0)()
+    looked: list[Path] = []
+    place, count = Journal.place, len(result.cells)
+
+    def overtaken(journal: Journal, name: str) -> Path:
+        looked.append(place(journal, name))
+        if steps:
+            steps.pop(0)()
+        return looked[-1]
+
+    monkeypatch.setattr(Journal, "place", overtaken)
+    assert len(store.read("cells/types")) >= count > 100
+    assert len(looked) == moves + 1
+
+
+def test_objects_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="names"):
+        Journal(tmp_path).write("cells", "key", 0, {"names": np.array(["a", None], object)})
+
+
 def test_a_second_writer_is_told_who_holds_it(slide_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "held.hwsi.zarr"
     with (
@@ -114,8 +156,9 @@ def test_a_result_that_changed_is_not_mixed(slide_file: Path, tmp_path: Path) ->
     late = hwsi.analyze(slide_file, path, parts=["patches"])
     assert len(late.patches) == 4 * 256
     assert len(early.patches) == 256
-    with pytest.raises(StoreError, match="refresh"):
-        _ = early.patch_vectors
+    for reading in (lambda: early.patch_vectors, lambda: early.cells_in((0, 0, 9, 9))):
+        with pytest.raises(StoreError, match="refresh"):
+            reading()
     early.refresh()
     assert len(early.patches) == len(early.patch_vectors) == 4 * 256
 
@@ -146,7 +189,7 @@ def test_columns_do_not_depend_on_the_blocks(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 import napari_hwsi as hwsi
-from napari_hwsi.errors import StoreError
+from napari_hwsi.errors import InputError, StoreError
 slide, store, limit = sys.argv[1:]
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
@@ -219,3 +262,35 @@ def test_a_read_only_disk(slide_file: Path, result: hwsi.Hierarchy, small_disk: 
     with pytest.raises(StoreError, match="read-only"):
         hwsi.analyze(slide_file, small_disk / "new.hwsi.zarr")
     assert len(hwsi.open_result(path).cells) == len(result.cells)
+
+
+def test_cells_of_a_place_are_read_alone(result: hwsi.Hierarchy, monkeypatch: pytest.MonkeyPatch) -> None:
+    y, x = 4150.5, 4200
+    for box in [(0, 0, 4796, 4796), (3560, 3560, 3700, 3800), (y - 300, x - 300, y, x), (0, 0, 9, 9)]:
+        mine, all_of_them = hwsi.open_result(result.path).cells_in(box), result.cells.in_box(box)
+        assert np.array_equal(mine.centroids, all_of_them.centroids)
+        assert np.array_equal(mine.contours.vertices, all_of_them.contours.vertices)
+        assert mine.table.equals(all_of_them.table)
+        assert (mine.type_names, mine.mpp) == (result.type_names, result.slide.mpp)
+    assert len(result.cells_in((0, 0, 4796, 4796))) == len(result.cells) > 100
+    outside = result.cells_in((9000, 9000, 9010, 9010))
+    assert len(outside) == 0
+    assert [*outside.table.columns] == [*result.cells.table.columns]
+    read: list[int] = []
+    original = Store.cells_of
+
+    def counted(store: Store, rows: slice) -> dict[str, np.ndarray]:
+        read.append(rows.stop - rows.start)
+        return original(store, rows)
+
+    monkeypatch.setattr(Store, "cells_of", counted)
+    result.cells_in((3560, 3560, 3700, 3800))
+    assert 0 < sum(read) < len(result.cells) / 2
+
+
+def test_one_column_of_the_cells(result: hwsi.Hierarchy) -> None:
+    assert np.array_equal(result.cell_column("centroids"), result.cells.centroids)
+    assert np.array_equal(result.cell_column("types"), result.cells.types)
+    assert np.array_equal(result.cell_column("table/area_um2"), result.cells.table["area_um2"])
+    with pytest.raises(InputError, match="table/area_um2"):
+        result.cell_column("table/area_mm2")

@@ -170,10 +170,19 @@ def test_only_rgb_arrays_are_slides(shape: tuple[int, ...]) -> None:
         slide_from_array(np.zeros(shape, np.uint8))
 
 
-def test_a_label_image_is_not_a_slide(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "labels.tif", np.zeros((300, 300), np.uint16))
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int32", "bool"])
+def test_label_and_grey_images_are_not_slides(tmp_path: Path, kind: str) -> None:
+    labels = np.zeros((300, 300), kind)
+    labels[100:200, 100:200] = 1
+    tifffile.imwrite(tmp_path / "labels.tif", labels, tile=(256, 256))
     with pytest.raises(SlideError, match="not an 8-bit RGB"):
-        open_slide(tmp_path / "labels.tif", backend="tifffile")
+        open_slide(tmp_path / "labels.tif")
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.svs").touch()
+    with pytest.raises(SlideError, match="is empty"):
+        open_slide(tmp_path / "empty.svs")
 
 
 def test_shrinking_in_bands_equals_shrinking_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,3 +150,9 @@ def test_patches_tile_the_region_without_gaps(cmu: Path) -> None:
 def test_a_grid_needs_a_pixel_size() -> None:
     with pytest.raises(ResolutionError):
         region_grid(slide_from_array(np.zeros((8, 8, 3), np.uint8)))
+
+
+def test_a_field_smaller_than_a_speck_is_looked_at(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        tiny = slide_from_array(slide.read((1250, 980), (40, 40)), mpp=slide.mpp)
+    assert tissue_mask(tiny).mask.mean() > 0.3

@@ -134,6 +134,21 @@ def test_evidence_is_outlined_and_numbered(make_napari_viewer: Callable[..., nap
     assert len(viewer.layers) == 2
 
 
+def test_evidence_numbers_stand_within_their_boxes(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+    viewer = make_napari_viewer()
+    layer = show_slide(viewer, slide_of(500, 500))
+    view = Evidence("region", (0, 0, 500, 500), None, "measurement", "the view")
+    nucleus = Evidence("cell", (100, 50, 110, 60), 40.0, "measurement", "a nucleus")
+    viewer.scene.camera.zoom = 2.0
+    outlines = show_evidence(viewer, layer, [view, nucleus])
+    for zoom in (2.0, 4.0):  # as far in on the screen at any zoom
+        viewer.scene.camera.zoom = zoom
+        down, right = outlines.text.translation * 0.5 * zoom
+        assert 26 < down < 50  # screen pixels; the number is 26 high
+        assert 0 < right < 10
+    assert not show_evidence(viewer, layer, [nucleus]).text.translation.any()  # it would hide the nucleus
+
+
 def test_mpp_given_later_places_all_layers_anew(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
     viewer = make_napari_viewer()
     slide = slide_of(1000, 1000, mpp=None)

@@ -208,7 +208,50 @@ def test_slide_without_mpp(dock: AskDock, viewer: napari.Viewer, qtbot) -> None:
     show_slide(viewer, slide_from_array(np.full((300, 300, 3), 200, np.uint8), name="no size"))
     with qtbot.waitSignal(dock.refused) as refused:
         dock.ask(QUESTION)
-    assert "no size does not state its pixel size" in refused.args[0]
+    assert "no size has no pixel size" in refused.args[0]
+    assert dock.task.words.text() == refused.args[0]
+    assert dock.task.words.isVisibleTo(dock)
+
+
+def test_slide_that_is_not_he(dock: AskDock, viewer: napari.Viewer, qtbot) -> None:
+    dark = np.zeros((600, 600, 3), np.uint8)
+    dark[100:500:20, 100:500:20] = (0, 0, 255)
+    show_slide(viewer, slide_from_array(dark, mpp=0.5, name="glowing"))
+    with qtbot.waitSignal(dock.refused, timeout=60000) as refused:
+        dock.ask(QUESTION)
+    assert "fluorescence" in refused.args[0]
+    assert dock.task.words.text() == dock.talk.turns[0].status.text() == refused.args[0]
+    assert dock.task.words.isVisibleTo(dock)
+
+
+def test_each_slide_has_its_conversation(
+    dock: AskDock, viewer: napari.Viewer, analysed: Slide, qtbot
+) -> None:
+    with qtbot.waitSignal(dock.answered, timeout=60000):
+        dock.ask("How many nuclei are there?")
+    first = dock.talk
+    other = show_slide(viewer, slide_from_array(np.full((300, 300, 3), 200, np.uint8), name="other"))
+    assert dock.talk is not first
+    assert dock.talk.turns == []
+    assert not first.isVisibleTo(dock)
+    viewer.layers.selection.active = viewer.layers[0]
+    assert dock.talk is first
+    assert first.isVisibleTo(dock)
+    assert first.turns[0].chips
+    viewer.layers.selection.active = other
+    viewer.layers.remove(other)
+    assert dock.talk is first
+
+
+def test_earlier_questions_come_back_one_by_one(dock: AskDock, analysed: Slide, qtbot) -> None:
+    for question in ("How many nuclei?", "How dense?"):
+        with qtbot.waitSignal(dock.answered, timeout=60000):
+            dock.ask(question)
+    seen = []
+    for key in (Qt.Key.Key_Up,) * 3 + (Qt.Key.Key_Down,) * 2:
+        qtbot.keyClick(dock.question, key)
+        seen.append(dock.question.text())
+    assert seen == ["How dense?", "How many nuclei?", "How many nuclei?", "How dense?", ""]
 
 
 def test_stopped_while_a_result_grows(

@@ -4,10 +4,11 @@ from .cells import Cells
 from .classical import Classical, StainLevels
 from .contours import Contours
 from .seams import resolve_seams
-from .segment import segment_cells, segment_owned
+from .segment import TILE_PX, segment_cells, segment_owned
 from .segmenter import Segmentation, Segmenter, find_segmenter, segmenters
 
 __all__ = [
+    "TILE_PX",
     "Cells",
     "Classical",
     "Contours",

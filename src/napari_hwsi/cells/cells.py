@@ -80,6 +80,8 @@ class Cells:
         """Return the cells of all parts, in order. Raises InputError where type names or mpp differ."""
         if not parts:
             return cls.of([])
+        if len(parts) == 1:
+            return parts[0]
         names, mpp = parts[0].type_names, parts[0].mpp
         if any(part.type_names != names or part.mpp != mpp for part in parts):
             raise InputError("Cells of different type names or resolutions cannot stand in one table.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from ..errors import InputError, StoreError
+from ..disk import written_whole
+from ..errors import HwsiError, InputError, StoreError
+from ..units import Mpp, as_mpp
 from .cells import Cells
 from .contours import Contours
 
@@ -28,20 +29,46 @@ _ROWS = 65_536
 _COLOURS = ((230, 60, 60), (40, 170, 90), (60, 110, 230), (235, 180, 40), (160, 80, 200), (40, 180, 200))
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write to, renamed to it when all went well.
+@dataclass(frozen=True)
+class _Facts:
+    """What a file written here says of its cells; the defaults are those of other tools' files.
 
-    Raises StoreError when the disk refuses; then nothing is left behind.
+    origin: the level-0 place (y, x) that outlines count from.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    mpp: Mpp | None = None
+    type_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    origin: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def of(cls, path: Path, values: Any) -> _Facts:
+        """Check facts read from JSON; raises InputError."""
+        try:
+            y, x = map(float, values.get("origin", cls.origin))
+            mpp, columns = values.get("mpp"), values.get("columns")
+            return cls(
+                None if mpp is None else as_mpp(mpp),
+                tuple(map(str, values.get("type_names", ()))),
+                None if columns is None else tuple(map(str, columns)),
+                (y, x),
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is damaged where it tells of its cells: {error}.") from error
+
+
+def _facts_of(cells: Cells) -> _Facts:
+    return _Facts(cells.mpp, cells.type_names, tuple(map(str, cells.table.columns)))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a draft of ``path`` as :func:`written_whole` does; raises StoreError when the disk refuses."""
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with written_whole(path) as draft:
+            yield draft
     except OSError as error:
         raise StoreError(f"{path} could not be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_geojson(cells: Cells, path: Path, origin: Sequence[float] = (0, 0)) -> None:
@@ -52,12 +79,12 @@ def write_geojson(cells: Cells, path: Path, origin: Sequence[float] = (0, 0)) ->
     what QuPath has no place for.
     """
     shift = np.array(origin, np.float32)
-    facts = {"mpp": cells.mpp, "type_names": cells.type_names, "columns": list(cells.table.columns)}
+    facts = asdict(_facts_of(cells)) | {"origin": shift.tolist()}
     classes = [
         json.dumps({"name": name, "color": list(_COLOURS[i % len(_COLOURS)])})
         for i, name in enumerate(cells.type_names)
     ]
-    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with writing(path) as draft, draft.open("w", encoding="utf-8") as file:
         file.write(f'{{"type": "FeatureCollection", "{_FACTS}": {json.dumps(facts)}, "features": [')
         for start in range(0, len(cells), _ROWS):
             part = cells.select(np.arange(start, min(start + _ROWS, len(cells))))
@@ -86,6 +113,7 @@ def read_geojson(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
     a cell a polygon; holes and points are passed over. Raises InputError.
     """
     facts, features = _features(path)
+    origin = np.array(facts.origin, np.float32)
     rings: list[NDArray[np.float32]] = []
     names: list[str] = []
     columns: dict[str, array[float]] = {}
@@ -98,11 +126,11 @@ def read_geojson(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
                     column = columns.setdefault(name, array("f"))
                     column.extend([math.nan] * (len(rings) - len(column)))
                     column.append(value)
-                rings.append(np.array(outline[0], np.float32)[:, 1::-1])
+                rings.append(np.array(outline[0], np.float32)[:, 1::-1] + origin)
                 names.append(_class_name(properties.get("classification")))
         except (AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
             raise InputError(f"{path}: a feature after cell {len(rings)} cannot be read: {error}.") from error
-    wanted = facts.get("columns") or sorted(columns.keys() - {"probability"})
+    wanted = facts.columns or sorted(columns.keys() - {"probability"})
     values = {name: np.full(len(rings), np.nan, np.float32) for name in (*wanted, "probability")}
     for name in values.keys() & columns.keys():
         values[name][: len(columns[name])] = columns[name]
@@ -113,7 +141,7 @@ def read_geojson(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
 
 def write_parquet(cells: Cells, path: Path) -> None:
     """Write GeoParquet 1.1: ``geometry`` (WKB, x before y), ``type``, ``probability``, the table."""
-    facts = {"mpp": cells.mpp, "type_names": cells.type_names, "columns": list(cells.table.columns)}
+    facts = asdict(_facts_of(cells))
     geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None}
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
     metadata = {"geo": json.dumps(geo), _FACTS: json.dumps(facts)}
@@ -123,7 +151,7 @@ def write_parquet(cells: Cells, path: Path) -> None:
         + [(str(name), pa.from_numpy_dtype(cells.table[name].dtype)) for name in cells.table.columns],
         metadata=metadata,
     )
-    with written_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with writing(path) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, max(len(cells), 1), _ROWS):
             part = cells.select(np.arange(start, min(start + _ROWS, len(cells))))
             types = pa.DictionaryArray.from_arrays(pa.array(part.types), pa.array(cells.type_names))
@@ -137,25 +165,37 @@ def read_parquet(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
     try:
         stored = pq.read_table(path)
         metadata = stored.schema.metadata or {}
-        facts = json.loads(metadata.get(_FACTS.encode(), b"{}"))
+        facts = _Facts.of(path, json.loads(metadata.get(_FACTS.encode(), b"{}")))
         shapes = shapely.from_wkb(stored.column("geometry").to_numpy(zero_copy_only=False))
+        if (shapely.get_type_id(shapes) != shapely.GeometryType.POLYGON).any():
+            raise InputError(f"{path} holds other shapes than polygons.")
+        points, rings = shapely.get_coordinates(shapely.get_exterior_ring(shapes), return_index=True)
+        last = np.diff(rings, append=-1) != 0
+        offsets = np.append(0, np.cumsum(np.bincount(rings[~last], minlength=len(shapes)))).astype(np.int64)
+        contours = Contours(points[~last][:, ::-1].astype(np.float32), offsets)
+        own = [name for name in stored.column_names if name not in {"geometry", "type", "probability"}]
+        numeric = [name for name in own if pa.types.is_floating(stored.schema.field(name).type)]
+        wanted = numeric if facts.columns is None else facts.columns
+        table = pd.DataFrame({name: stored.column(name).to_numpy() for name in wanted})
+        names = (
+            stored.column("type").to_pylist() if "type" in stored.column_names else ["nucleus"] * len(shapes)
+        )
+        sure = "probability" in stored.column_names
+        probability = stored.column("probability").to_numpy() if sure else np.ones(len(shapes))
+        return _assemble(path, contours, names, probability, table, facts, mpp)
+    except HwsiError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist.") from error
-    except (OSError, KeyError, ValueError, pa.ArrowException, shapely.errors.ShapelyError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        pa.ArrowException,
+        shapely.errors.ShapelyError,
+    ) as error:
         raise InputError(f"{path} cannot be read as cells: {error}.") from error
-    if (shapely.get_type_id(shapes) != shapely.GeometryType.POLYGON).any():
-        raise InputError(f"{path} holds other shapes than polygons.")
-    points, rings = shapely.get_coordinates(shapely.get_exterior_ring(shapes), return_index=True)
-    last = np.diff(rings, append=-1) != 0
-    offsets = np.append(0, np.cumsum(np.bincount(rings[~last], minlength=len(shapes)))).astype(np.int64)
-    contours = Contours(points[~last][:, ::-1].astype(np.float32), offsets)
-    names = stored.column("type").to_pylist() if "type" in stored.column_names else ["nucleus"] * len(shapes)
-    sure = "probability" in stored.column_names
-    probability = stored.column("probability").to_numpy() if sure else np.ones(len(shapes))
-    own = [name for name in stored.column_names if name not in {"geometry", "type", "probability"}]
-    numeric = [n for n in own if pa.types.is_floating(stored.schema.field(n).type)]
-    table = pd.DataFrame({n: stored.column(n).to_numpy() for n in facts.get("columns", numeric)})
-    return _assemble(path, contours, names, probability, table, facts, mpp)
 
 
 def _assemble(
@@ -164,42 +204,45 @@ def _assemble(
     names: Sequence[str],
     probability: NDArray[Any],
     table: pd.DataFrame,
-    facts: dict[str, Any],
+    facts: _Facts,
     mpp: float | Sequence[float] | None,
 ) -> Cells:
     """Return cells with the table they were written with; one of other tools stands beside a new one."""
-    known = {name: i for i, name in enumerate(dict.fromkeys([*facts.get("type_names", ()), *names]))}
+    known = {name: i for i, name in enumerate(dict.fromkeys([*facts.type_names, *map(str, names)]))}
     if len(known) > 256:
         raise InputError(f"{path} holds {len(known)} classes of cells; 256 can be told apart.")
     cells = Cells.of(
         contours,
-        types=[known[name] for name in names],
+        types=[known[str(name)] for name in names],
         type_names=tuple(known) or ("nucleus",),
         probabilities=probability,
-        mpp=facts.get("mpp") or mpp,
+        mpp=facts.mpp or mpp,
     )
-    if "columns" not in facts:
+    if facts.columns is None:
         extra = table[[name for name in table.columns if name not in cells.table.columns]]
         return replace(cells, table=pd.concat([cells.table, extra], axis=1))
+    missing = {"centroid_y_px", "centroid_x_px"} - {*table.columns}
+    if missing:
+        raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
     centroids = table[["centroid_y_px", "centroid_x_px"]].to_numpy(np.float32)
     return replace(cells, table=table, centroids=centroids)
 
 
-def _features(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+def _features(path: Path) -> tuple[_Facts, Iterator[dict[str, Any]]]:
     """Return this package's facts, if any, and the features one by one."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
-    decoder = json.JSONDecoder()
     head = text.find('"features"')
     start = text.find("[", head if head >= 0 else 0)
     if start < 0 or (head < 0 and text[:start].strip()):
         raise InputError(f"{path} is not GeoJSON: it holds no list of features.")
-    facts: dict[str, Any] = {}
+    facts = _Facts()
     mark = text.find(f'"{_FACTS}"', 0, max(head, 0))
     if mark >= 0:
-        facts, _ = decoder.raw_decode(text, text.index("{", mark))
+        values, _ = _decoded(path, text, text.find("{", mark))
+        facts = _Facts.of(path, values)
 
     def each() -> Iterator[dict[str, Any]]:
         place = start + 1
@@ -208,13 +251,18 @@ def _features(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
                 place += 1
             if place < len(text) and text[place] == "]":
                 return
-            try:
-                feature, place = decoder.raw_decode(text, place)
-            except ValueError as error:
-                raise InputError(f"{path} breaks off or is not JSON at character {place}.") from error
+            feature, place = _decoded(path, text, place)
             yield feature
 
     return facts, each()
+
+
+def _decoded(path: Path, text: str, place: int) -> tuple[Any, int]:
+    """Return the JSON value at a place and where it ends; raises InputError."""
+    try:
+        return json.JSONDecoder().raw_decode(text, place)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} breaks off or is not JSON at character {place}.") from error
 
 
 def _polygons(geometry: dict[str, Any]) -> list[Any]:

@@ -12,8 +12,6 @@ from ..tissue import separate_stains
 from ..units import Mpp
 from .contours import Contours, moments, perimeters
 
-STAIN_COLUMNS = ("haematoxylin_mean_od", "haematoxylin_sd_od", "eosin_mean_od", "eosin_sd_od")
-
 
 def measure_shapes(contours: Contours, mpp: Mpp) -> pd.DataFrame:
     """Return a row of shape measurements for each outline, float32.

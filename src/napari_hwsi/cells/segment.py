@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, slide_from_array
-from ..tissue import TissueMask, stain_kind, tissue_mask
+from ..tissue import TissueMask, measurable_stain, tissue_mask
 from ..units import Box, Mpp, as_box, as_mpp, intersect
 from .cells import Cells
 from .contours import Contours, trace
@@ -25,11 +24,10 @@ from .seams import resolve_seams
 from .segmenter import Segmenter, find_segmenter
 from .store import TileStore
 
-logger = logging.getLogger(__name__)
+TILE_PX = 1024
+"""Side of a tile, at the resolution the segmenter works at."""
 
-_TILE_PX = 1024
 _GRAIN = 32  # vertices lie on 1/32 px, which float32 holds exactly on any slide
-_WHOLE_UM2 = 1e6  # images up to this are looked at everywhere; a tissue mask has little to go by
 
 
 def segment_cells(
@@ -48,37 +46,40 @@ def segment_cells(
     None. segmenter: a name, one made by hand, or None for the best that ships. mpp: µm per
     level-0 pixel where the slide states none. Only tiles with tissue are visited, with a margin
     round each; rows stand in order of the tiles, then of y and x. store: a folder; tiles are
-    kept there as they are done and a later run goes on from them. progress receives a step a
-    tile and may raise Cancelled.
+    kept there as they are done and a later run goes on from them. progress hears of what
+    comes before and of 'tiles', at the start of each, and may raise Cancelled.
 
     Raises InputError (not an RGB image, fluorescence, a box off the slide, an unknown
     segmenter), ResolutionError (no mpp), TissueError (a whole slide without tissue), StoreError.
     """
     slide = _as_slide(slide_or_image, mpp)
     chosen = find_segmenter(segmenter, device)
-    _check_stain(slide, chosen)
+    tell(progress, 0, 1, "looking at the stain")
+    measurable_stain(slide)
     slide.require_mpp()
     within = slide.bounds if box is None else intersect(as_box(box), (0, 0, *slide.shape))
     if within is None:
         size = f"{slide.shape[0]} x {slide.shape[1]} px"
         raise InputError(f"The box {tuple(box or ())} does not meet {slide.name}, {size}.")
-    if tissue is None and math.prod(slide.shape) * math.prod(slide.require_mpp()) > _WHOLE_UM2:
-        tissue = tissue_mask(slide)
+    tell(progress, 0, 1, "looking for tissue")
+    tissue = tissue_mask(slide) if tissue is None else tissue
     tiles = _tiles(slide, within, chosen)
-    visited = [i for i, tile in enumerate(tiles) if tissue is None or tissue.coverage(tile) > 0]
+    visited = [i for i, tile in enumerate(tiles) if tissue.coverage(tile) > 0]
     if box is None and not visited:
         raise TissueError(f"No tissue was found on {slide.name}. Give a box to segment a place all the same.")
+    tell(progress, 0, 1, "sampling the stain")
     fitted = chosen.fit(slide, tissue)
     kept = None if store is None else TileStore.open(store, _facts(slide, fitted, within))
     parts = []
-    for done, i in enumerate(visited, start=1):
+    for done, i in enumerate(visited):
+        tell(progress, done, len(visited), "tiles")
         cells = kept.read(i) if kept else None
         if cells is None:
             cells = _segment_tile(slide, tiles[i], fitted)
             if kept:
                 kept.write(i, cells)
         parts.append(cells)
-        tell(progress, done, len(visited), "tiles")
+    tell(progress, len(visited), len(visited), "tiles")
     return _joined(parts, [tiles[i] for i in visited], slide, fitted)
 
 
@@ -104,9 +105,10 @@ def segment_owned(
     if tissue is not None:
         tiles = [tile for tile in tiles if tissue.coverage(tile) > 0]
     parts = []
-    for done, tile in enumerate(tiles, start=1):
-        parts.append(_segment_tile(slide, tile, chosen))
+    for done, tile in enumerate(tiles):
         tell(progress, done, len(tiles), "tiles")
+        parts.append(_segment_tile(slide, tile, chosen))
+    tell(progress, len(tiles), len(tiles), "tiles")
     return _joined(parts, tiles, slide, chosen)
 
 
@@ -131,22 +133,11 @@ def _as_slide(slide_or_image: Any, mpp: float | Sequence[float] | None) -> Slide
     return slide_from_array(image, mpp=mpp)
 
 
-def _check_stain(slide: Slide, segmenter: Segmenter) -> None:
-    kind = stain_kind(slide)
-    if kind == "fluorescence":
-        raise InputError(
-            f"{slide.name} is a fluorescence image, not H&E: what the segmenter {segmenter.name!r} found "
-            "on it would not be true. Viewing it, its facts and the scale bar work all the same."
-        )
-    if kind == "other":
-        logger.warning("%s does not look like H&E; its nuclei may be missed or wrong.", slide.name)
-
-
 def _tiles(slide: Slide, box: Box, segmenter: Segmenter) -> list[Box]:
     """Return the tiles of a box, row by row, 1024 px at the segmenter's resolution."""
     own, resolution = slide.require_mpp(), working_mpp(slide, segmenter.mpp)
     ys, xs = (
-        np.append(np.arange(box[i], box[i + 2], max(1, round(_TILE_PX * resolution[i] / own[i]))), box[i + 2])
+        np.append(np.arange(box[i], box[i + 2], max(1, round(TILE_PX * resolution[i] / own[i]))), box[i + 2])
         for i in (0, 1)
     )
     return [(int(y0), int(x0), int(y1), int(x1)) for y0, y1 in pairwise(ys) for x0, x1 in pairwise(xs)]
@@ -193,6 +184,6 @@ def _facts(slide: Slide, segmenter: Segmenter, box: Box) -> dict[str, Any]:
         "fingerprint": slide.fingerprint,
         "mpp": mpp,
         "box": box,
-        "tile_px": _TILE_PX,
+        "tile_px": TILE_PX,
         "segmenter": dict(segmenter.settings()),
     }

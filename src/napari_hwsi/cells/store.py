@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import InputError, StoreError
 from .cells import Cells
-from .files import read_parquet, write_parquet, written_whole
+from .files import read_parquet, write_parquet, writing
+
+logger = logging.getLogger(__name__)
 
 _VERSION = 1
 
@@ -31,24 +34,34 @@ class TileStore:
         wanted = json.loads(json.dumps({"version": _VERSION, **facts}))
         sidecar = folder / "facts.json"
         try:
-            if sidecar.exists():
+            begun = sidecar.exists()
+            if begun and sidecar.stat().st_size:
                 _compare(folder, json.loads(sidecar.read_text(encoding="utf-8")), wanted)
                 return cls(folder)
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if begun:  # the power failed right then: nothing says what the tiles are of
+                for tile in folder.glob("tile-*.parquet"):
+                    tile.unlink()
+            elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise StoreError(f"{folder} is there and holds no cells. Choose a new folder for the store.")
             folder.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"The store {folder} cannot be used: {error}.") from error
-        with written_whole(sidecar) as temporary:
-            temporary.write_text(json.dumps(wanted, indent=2, sort_keys=True), encoding="utf-8")
+        with writing(sidecar) as draft:
+            draft.write_text(json.dumps(wanted, indent=2, sort_keys=True), encoding="utf-8")
         return cls(folder)
 
     def read(self, tile: int) -> Cells | None:
-        """Return the cells of a tile, None where it is not done."""
+        """Return the cells of a tile, None where it is not done, or damaged."""
         part = self._part(tile)
-        return read_parquet(part) if part.exists() else None
+        if not part.exists():
+            return None
+        try:
+            return read_parquet(part)
+        except InputError as error:
+            logger.warning("%s is done anew: %s", part, error)
+            return None
 
     def write(self, tile: int, cells: Cells) -> None:
         """Keep the cells of a tile. Raises StoreError when the disk refuses."""

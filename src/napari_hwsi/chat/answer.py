@@ -51,7 +51,7 @@ class Answer:
         if self.evidence:
             lines += ["Rests on:", *(f"  {i}. {place}" for i, place in enumerate(self.evidence, 1)), ""]
         by = self.answerer if self.model is None else f"{self.answerer}, model {self.model}"
-        seen = "" if self.picture_mpp is None else f", from a picture at {self.picture_mpp[0]:.3g} µm/px"
+        seen = "" if self.picture_mpp is None else f", from a picture at {mpp_in_words(self.picture_mpp)}"
         lines += [f"Answered by {by} ({self.where}){seen}.", *self.notes]
         if self.dependence is not None:
             lines.append(f"Dependence on the image: {self.dependence}")
@@ -60,3 +60,9 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values that JSON can hold."""
         return {**asdict(self), "disclaimer": RESEARCH_USE}
+
+
+def mpp_in_words(mpp: Mpp) -> str:
+    """Return a (y, x) resolution as text: one number, or both where they differ."""
+    y, x = (f"{value:.3g}" for value in mpp)
+    return f"{y} µm/px" if y == x else f"{y} × {x} µm/px (y, x)"

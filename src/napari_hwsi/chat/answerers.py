@@ -31,6 +31,7 @@ class Answerer(Protocol):
         question: str,
         box: Box | None,
         history: Sequence[Answer] = (),
+        *,
         progress: Progress | None = None,
     ) -> Iterator[str | Evidence | Answer]:
         """Yield pieces of text, evidence, then the Answer, about ``box`` (None: the whole slide)."""

@@ -21,6 +21,7 @@ def ask(
     box: Sequence[float] | None = None,
     answerer: str = "auto",
     history: Sequence[Answer] | None = None,
+    *,
     progress: Progress | None = None,
 ) -> Answer:
     """Answer ``question`` about ``box``, with the places the answer rests on.
@@ -32,7 +33,7 @@ def ask(
     the conversation, oldest first. Raises InputError for an empty question, a box outside the
     slide or an unknown answerer, EndpointError, Cancelled, and what the analysis raises.
     """
-    *_, answer = ask_stream(result, question, box, answerer, history, progress)
+    *_, answer = ask_stream(result, question, box, answerer, history, progress=progress)
     assert isinstance(answer, Answer)  # an answerer ends with it
     return answer
 
@@ -43,6 +44,7 @@ def ask_stream(
     box: Sequence[float] | None = None,
     answerer: str = "auto",
     history: Sequence[Answer] | None = None,
+    *,
     progress: Progress | None = None,
 ) -> Iterator[str | Evidence | Answer]:
     """Like :func:`ask`, but yield pieces of text as they come, each Evidence, and last the Answer.
@@ -79,7 +81,7 @@ def _answered(
         extend(result, box, progress=progress)
         result.refresh()
         added = int(result.regions["cells"].sum()) - known
-    for event in by.answer(result, question, box, history, progress):
+    for event in by.answer(result, question, box, history, progress=progress):
         if isinstance(event, Answer) and added:
             regions = "1 region was" if added == 1 else f"{added} regions were"
             note = f"{regions} analysed for this question and added to the result."

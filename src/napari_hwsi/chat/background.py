@@ -34,6 +34,7 @@ def pull(source: Callable[[], AsyncIterator[T]], waiting: Callable[[], None]) ->
 
     def work() -> None:
         loop.run_until_complete(asyncio.wait({task}))
+        loop.run_until_complete(loop.shutdown_asyncgens())
         items.put(None)  # wakes the reader; the task itself holds the outcome
 
     thread = threading.Thread(target=work, name="napari-hwsi reply", daemon=True)
@@ -54,5 +55,4 @@ def pull(source: Callable[[], AsyncIterator[T]], waiting: Callable[[], None]) ->
         thread.join()
         if not task.cancelled():
             task.exception()  # seen, even where the reader has already left
-        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
 from ..evidence import Evidence
@@ -16,27 +18,36 @@ HOW_TO_CITE = (
 )
 
 _CITATION = re.compile(r"\[\[[^\[\]]*\](?:\s*,\s*\[[^\[\]]*\])*\]")
-_WITH_SPACE = re.compile(rf"\s*{_CITATION.pattern}")
+_SPACE = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
 _LONGEST_NOTE = 160
+MOST_PLACES = 32
+"""Places that are taken from one answer."""
 
 
 def cited_places(text: str, box: Box) -> tuple[tuple[Evidence, ...], int]:
-    """Return the places that ``text`` names within ``box``, and how many could not be read.
+    """Return the places that ``text`` names within ``box``, and how many were left out.
 
     A place is four numbers from 0 to 1, top before bottom and left before right; anything
-    else is left out. The note of each is the sentence that names it.
+    else is left out, and what goes beyond the first 32. The note of each is the sentence that
+    names it, or the one before where it stands between two.
     """
+    text = _SPACE.sub(lambda run: "\n" if "\n" in run.group() else " ", text)
+    between = [piece.rstrip(" ") for piece in _CITATION.split(text)]
+    plain = "".join(between)
+    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(plain)), len(plain)]
     places: list[Evidence] = []
-    unread = 0
-    for match in _CITATION.finditer(text):
-        for corners in _boxes(match.group()):
+    left_out = 0
+    for citation, at in zip(_CITATION.findall(text), accumulate(map(len, between)), strict=False):
+        sentence = bisect_right(ends, at, hi=len(ends) - 1)
+        note = _note(plain[ends[sentence - 1] : ends[sentence]])
+        for corners in _boxes(citation):
             place = _on_slide(corners, box)
-            if place is None:
-                unread += 1
+            if place is None or len(places) == MOST_PLACES:
+                left_out += 1
             else:
-                places.append(Evidence("region", place, None, "crop", _sentence(text, match)))
-    return tuple(places), unread
+                places.append(Evidence("region", place, None, "crop", note))
+    return tuple(places), left_out
 
 
 def citation(place: Box, box: Box) -> str:
@@ -73,10 +84,6 @@ def _on_slide(corners: Any, box: Box) -> Box | None:
     )
 
 
-def _sentence(text: str, match: re.Match[str]) -> str:
-    """Return the sentence round a citation, without citations."""
-    ends = [m.end() for m in _SENTENCE_END.finditer(text, 0, match.start())]
-    following = _SENTENCE_END.search(text, match.end())
-    sentence = text[ends[-1] if ends else 0 : following.start() + 1 if following else len(text)]
-    words = " ".join(_WITH_SPACE.sub("", sentence).split()).strip(" .,;:-*#")
-    return words[:_LONGEST_NOTE] if words else "a place the model named"
+def _note(sentence: str) -> str:
+    words = sentence[: 2 * _LONGEST_NOTE].replace("\n", " ").strip(" .,;:!-*#")
+    return words[:_LONGEST_NOTE] or "a place the model named"

@@ -16,8 +16,8 @@ from ..evidence import Evidence
 from ..hierarchy import Hierarchy
 from ..progress import Progress
 from ..units import Box
-from .answer import Answer
-from .citations import HOW_TO_CITE, citation, cited_places
+from .answer import Answer, mpp_in_words
+from .citations import HOW_TO_CITE, MOST_PLACES, citation, cited_places
 from .facts import Facts, measure
 from .picture import Picture, picture
 from .questions import Ask
@@ -64,6 +64,7 @@ class EndpointAnswerer:
         question: str,
         box: Box | None,
         history: Sequence[Answer] = (),
+        *,
         progress: Progress | None = None,
     ) -> Iterator[str | Evidence | Answer]:
         """Yield the model's text as it comes, the places it names, then the Answer.
@@ -75,7 +76,7 @@ class EndpointAnswerer:
         reply = ReplyReader(self.server.host)
         yield from self.server.stream(self.model, messages(question, seen, facts, history), reply, progress)
         text = reply.text.strip()
-        cited, unread = cited_places(text, seen.box)
+        cited, left_out = cited_places(text, seen.box)
         whole = Evidence(
             "slide" if box is None else "region", seen.box, None, "crop", "the picture the model saw"
         )
@@ -90,7 +91,7 @@ class EndpointAnswerer:
             where=self.server.where,
             model=self.model,
             picture_mpp=seen.mpp,
-            notes=_notes(len(cited), unread, reply.finish, facts),
+            notes=_notes(len(cited), left_out, reply.finish, facts),
         )
 
 
@@ -104,7 +105,7 @@ def messages(
     image = "data:image/png;base64," + base64.b64encode(seen.png()).decode("ascii")
     height, width = seen.pixels.shape[:2]
     context = (
-        f"The picture: {height} x {width} px (height x width) at {seen.mpp[0]:.3g} µm per pixel.\n"
+        f"The picture: {height} x {width} px (height x width) at {mpp_in_words(seen.mpp)}.\n"
         f"Measured in this part of the slide:\n{_measured(facts)}"
     )
     talk: list[dict[str, Any]] = [{"role": "system", "content": f"{_SYSTEM}\n\n{context}"}]
@@ -131,7 +132,7 @@ def _measured(facts: Facts) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-def _notes(cited: int, unread: int, finish: str | None, facts: Facts) -> tuple[str, ...]:
+def _notes(cited: int, left_out: int, finish: str | None, facts: Facts) -> tuple[str, ...]:
     notes = [
         "Written by a model: its words are not measurements, "
         "and whether they depend on the image was not checked."
@@ -140,8 +141,11 @@ def _notes(cited: int, unread: int, finish: str | None, facts: Facts) -> tuple[s
         notes.append("The model named no place; its statements rest on the picture as a whole.")
     else:
         notes.append("The places are those the model named; they were not verified.")
-    if unread:
-        notes.append(f"{unread} of the places it named could not be read and were left out.")
+    if left_out:
+        notes.append(
+            f"{left_out} of the places it named were left out: they could not be read, "
+            f"or went beyond the first {MOST_PLACES}."
+        )
     if finish == "length":
         notes.append("The server cut the answer at its length limit.")
     elif finish == "content_filter":

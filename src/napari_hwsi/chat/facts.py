@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..cells import Cells
+from ..errors import InputError
 from ..hierarchy import Hierarchy
+from ..hierarchy.cell_arrays import TABLE, arrays_from_cells
 from ..tissue import TissueMask
-from ..units import Box, Mpp, box_size_um, intersect
+from ..units import Box, Mpp, as_box, box_size_um, intersect
 from .places import SIDE_UM, Place, extreme_places
 
-AREA, DIAMETER, STAIN = "area_um2", "equivalent_diameter_um", "haematoxylin_mean_od"
+AREA, DIAMETER, PERIMETER = "area_um2", "equivalent_diameter_um", "perimeter_um"
+STAIN, EOSIN = "haematoxylin_mean_od", "eosin_mean_od"
 """Columns of the cell table that are summed up, and two more that are worked out here:"""
 ELONGATION, SPACING = "elongation", "nearest_um"
+
+Columns: TypeAlias = Callable[[str], NDArray[Any] | None]
 
 _NEAR_UM = 200.0  # the nearest neighbour of a nucleus at the edge is looked for this far outside
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How one measurement of ``n`` nuclei is spread: median, lower and upper quartile."""
+    """How one measurement of ``n`` nuclei is spread: median, lower and upper quartile; and their total."""
 
     n: int
     median: float
     low: float
     high: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,18 @@ class Patches:
 class Scene:
     """The measurements of one box.
 
-    mpp: (y, x) µm per level-0 px; cells: the nuclei whose centroids lie in the half-open box;
-    near: centroids (M, 2) of all nuclei in and round it, level-0 px; area_mm2: of the box;
+    mpp: (y, x) µm per level-0 px; centroids: (N, 2) of the nuclei in the half-open box, level-0 px,
+    and near: (M, 2) of all in and round it; column: one column of these N nuclei, named as by
+    :meth:`Hierarchy.cell_column`, None where the result does not hold it; area_mm2: of the box;
     tissue_mm2: tissue in it, of which analysed_mm2 is analysed.
     """
 
     box: Box
     mpp: Mpp
-    cells: Cells
+    centroids: NDArray[np.float32]
     near: NDArray[np.float32]
+    column: Columns
+    type_names: tuple[str, ...]
     area_mm2: float
     tissue_mm2: float
     analysed_mm2: float
@@ -82,7 +91,7 @@ class Scene:
     @property
     def n_nuclei(self) -> int:
         """Number of nuclei."""
-        return len(self.cells.centroids)
+        return len(self.centroids)
 
     @property
     def per_mm2(self) -> float | None:
@@ -92,13 +101,15 @@ class Scene:
     @property
     def typed(self) -> bool:
         """Whether types of nuclei were told apart."""
-        return len(self.cells.type_names) > 1
+        return len(self.type_names) > 1
 
     @cached_property
     def types(self) -> Mapping[str, int]:
         """Number of nuclei of each type."""
-        names = self.cells.type_names
-        return dict(zip(names, np.bincount(self.cells.types, minlength=len(names)).tolist(), strict=True))
+        types = self.column("types")
+        assert types is not None  # all cells have one
+        counts = np.bincount(types, minlength=len(self.type_names))
+        return dict(zip(self.type_names, counts.tolist(), strict=True))
 
     @cached_property
     def nearest_um(self) -> NDArray[np.float64]:
@@ -106,7 +117,7 @@ class Scene:
         if len(self.near) < 2 or not self.n_nuclei:
             return np.full(self.n_nuclei, np.nan)
         tree = cKDTree(self.near * np.asarray(self.mpp))
-        distances, _ = tree.query(self.cells.centroids * np.asarray(self.mpp), k=2, workers=-1)
+        distances, _ = tree.query(self.centroids * np.asarray(self.mpp), k=2, workers=-1)
         return np.asarray(distances)[:, 1]
 
     def spread(self, measure: str) -> Spread | None:
@@ -114,20 +125,21 @@ class Scene:
 
         None where the result does not hold it, or there is no nucleus.
         """
-        table = self.cells.table
         if measure == SPACING:
-            values = self.nearest_um
-        elif measure == ELONGATION and "minor_axis_um" in table:
-            values = (table["major_axis_um"] / table["minor_axis_um"]).to_numpy(np.float64)
-        elif measure in table:
-            values = table[measure].to_numpy(np.float64)
+            values: NDArray[Any] | None = self.nearest_um
+        elif measure == ELONGATION:
+            long, short = self.column(f"{TABLE}major_axis_um"), self.column(f"{TABLE}minor_axis_um")
+            with np.errstate(divide="ignore", invalid="ignore"):  # a line has no width
+                values = None if long is None or short is None else long / short
         else:
+            values = self.column(TABLE + measure)
+        if values is None:
             return None
-        values = values[np.isfinite(values)]
+        values = values[np.isfinite(values)].astype(np.float64)
         if not len(values):
             return None
         low, median, high = np.percentile(values, (25, 50, 75))
-        return Spread(len(values), float(median), float(low), float(high))
+        return Spread(len(values), float(median), float(low), float(high), float(values.sum()))
 
 
 @dataclass(frozen=True)
@@ -143,8 +155,37 @@ class Facts:
 
     @property
     def name(self) -> str:
-        """What sentences call the view."""
-        return "the analysed slide" if self.whole else "this view"
+        """What sentences about what is analysed call the view."""
+        if not self.whole:
+            return "this view"
+        if self.part is None:
+            return "the analysed slide"
+        return f"the analysed part ({share(self.part)} of the tissue)"
+
+    @property
+    def place(self) -> str:
+        """What sentences about all of it call the view."""
+        return "the slide" if self.whole else "this view"
+
+    @property
+    def part(self) -> float | None:
+        """The share of the tissue of the view that is analysed, None where it is all."""
+        view = self.view
+        return view.analysed_mm2 / view.tissue_mm2 if view.analysed_mm2 < 0.995 * view.tissue_mm2 else None
+
+    @property
+    def nothing_analysed(self) -> bool:
+        """Whether the view is the slide, and no part of any of its regions is analysed."""
+        return self.whole and not self.result.regions[["patches", "cells"]].to_numpy().any()
+
+    @cached_property
+    def analysed_box(self) -> Box | None:
+        """The common box of the regions of the slide whose cells are done, level-0 px."""
+        boxes = self._done_boxes
+        if not len(boxes):
+            return None
+        around = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
+        return intersect(as_box(around), self.result.grid.extent)
 
     @property
     def mpp(self) -> Mpp:
@@ -203,12 +244,13 @@ class Facts:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know to weigh numbers of this view."""
-        view = self.view
+        if self.nothing_analysed:
+            return ()
         notes = [f"Nuclei are those that the segmenter “{self.result.segmenter}” found."]
-        if view.analysed_mm2 < 0.995 * view.tissue_mm2:
+        if self.part:
             notes.append(
-                f"Only {view.analysed_mm2 / view.tissue_mm2:.0%} of the tissue of {self.name} is analysed; "
-                "numbers are about that part."
+                f"Only {share(self.part)} of the tissue of {self.place} is analysed; "
+                "numbers of nuclei are about that part."
             )
         if min(box_size_um(self.box, self.mpp)) < SIDE_UM:
             notes.append(f"This view is smaller than a patch of {SIDE_UM:.0f} µm, and so are its places.")
@@ -216,24 +258,34 @@ class Facts:
             notes.append("This slide does not look like H&E, which these measurements are made for.")
         return tuple(notes)
 
+    @property
+    def _done_boxes(self) -> NDArray[np.float64]:
+        regions = self.result.regions
+        return regions.loc[regions["cells"], ["y0", "x0", "y1", "x1"]].to_numpy(np.float64)
+
     @cached_property
     def _analysed(self) -> TissueMask:
         """The tissue of the regions whose cells are done."""
         tissue = self.result.tissue
         done = np.zeros_like(tissue.mask)
-        regions = self.result.regions
-        for box in regions.loc[regions["cells"], ["y0", "x0", "y1", "x1"]].to_numpy():
+        for box in self._done_boxes:
             y0, x0, y1, x1 = np.rint(box / np.tile(tissue.downsample, 2)).astype(int)
             done[y0:y1, x0:x1] = True
         return TissueMask(tissue.mask & done, tissue.downsample)
 
     @cached_property
     def _extreme_places(self) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
-        return extreme_places(self.view.cells.centroids, self.box, self.mpp, self._analysed)
+        return extreme_places(self.view.centroids, self.box, self.mpp, self._analysed)
 
     @cached_property
     def _by_area(self) -> NDArray[np.int64]:
-        return np.argsort(self.view.cells.table[AREA].to_numpy(), kind="stable")
+        return np.argsort(self._areas, kind="stable")
+
+    @cached_property
+    def _areas(self) -> NDArray[np.float32]:
+        areas = self.view.column(TABLE + AREA)
+        assert areas is not None  # every segmenter's outlines are measured
+        return areas
 
     @cached_property
     def _patch_rows(self) -> pd.DataFrame:
@@ -242,30 +294,46 @@ class Facts:
         return table[(table["y0"] < y1) & (table["y1"] > y0) & (table["x0"] < x1) & (table["x1"] > x0)]
 
     def _scene(self, box: Box) -> Scene:
-        cells, mpp = self.result.cells, self.mpp
+        result, mpp = self.result, self.mpp
         mm2 = mpp[0] * mpp[1] * 1e-6
-        margin = (_NEAR_UM / mpp[0], _NEAR_UM / mpp[1])
-        around = (box[0] - margin[0], box[1] - margin[1], box[2] + margin[0], box[3] + margin[1])
+        if box == result.grid.extent:
+            column: Columns = self._column
+            centroids = near = result.cell_column("centroids")
+        else:
+            y, x = _NEAR_UM / mpp[0], _NEAR_UM / mpp[1]
+            around = result.cells_in((box[0] - y, box[1] - x, box[2] + y, box[3] + x))
+            cells = around.in_box(box)
+            column = arrays_from_cells(cells).get
+            centroids, near = cells.centroids, around.centroids
         return Scene(
             box=box,
             mpp=mpp,
-            cells=cells.in_box(box),
-            near=cells.centroids[cells.inside(around)],
+            centroids=centroids,
+            near=near,
+            column=column,
+            type_names=result.type_names,
             area_mm2=(box[2] - box[0]) * (box[3] - box[1]) * mm2,
             tissue_mm2=self.result.tissue.area_in(box) * mm2,
             analysed_mm2=self._analysed.area_in(box) * mm2,
         )
 
+    def _column(self, name: str) -> NDArray[Any] | None:
+        try:
+            return self.result.cell_column(name)
+        except InputError:
+            return None
+
     def _nuclei(self, rows: NDArray[np.int64]) -> tuple[Nucleus, ...]:
-        cells = self.view.cells.select(rows)
-        bounds = cells.contours.bounds
-        corners = np.hstack([np.floor(bounds[:, :2]), np.ceil(bounds[:, 2:])]).astype(int)
-        boxes = (intersect((y0, x0, y1, x1), self.box) for y0, x0, y1, x1 in corners.tolist())
-        return tuple(
-            Nucleus(box, float(area))
-            for box, area in zip(boxes, cells.table[AREA], strict=True)
-            if box is not None
-        )
+        found = ((self._outline(self.view.centroids[row]), float(self._areas[row])) for row in rows)
+        return tuple(Nucleus(box, area) for box, area in found if box is not None)
+
+    def _outline(self, centroid: NDArray[np.float32]) -> Box | None:
+        """Return the bounding box within the view of the nucleus there; only its region is read."""
+        y, x = np.floor(centroid).astype(int).tolist()
+        cells = self.result.cells_in((y, x, y + 1, x + 1))
+        (row,) = np.flatnonzero((cells.centroids == centroid).all(1))[:1]
+        y0, x0, y1, x1 = cells.contours.bounds[row]
+        return intersect(as_box((y0, x0, y1, x1)), self.box)
 
     def _places(self, rows: pd.DataFrame, score: str) -> tuple[PatchPlace, ...]:
         columns = ["y0", "x0", "y1", "x1", score, "region", "patch"]
@@ -279,3 +347,8 @@ class Facts:
 def measure(result: Hierarchy, box: Box | None = None) -> Facts:
     """Return the facts of ``box`` (level-0 px, on the slide; None: all of the slide that is analysed)."""
     return Facts(result, result.grid.extent if box is None else box, box is None)
+
+
+def share(value: float) -> str:
+    """Return a share in words."""
+    return "less than 1%" if 0 < value < 0.01 else f"{value:.0%}"

@@ -29,6 +29,7 @@ class MeasuredAnswerer:
         question: str,
         box: Box | None,
         history: Sequence[Answer] = (),
+        *,
         progress: Progress | None = None,
     ) -> Iterator[str | Evidence | Answer]:
         """Yield sentences, each followed by the places it rests on, then the Answer."""
@@ -65,12 +66,15 @@ def _left_out(reading: Reading) -> tuple[str, ...]:
 
 def _understood(result: Hierarchy, question: str, history: Sequence[Answer]) -> Reading:
     """Read the question in the light of those before; what cannot be measured is one ask, not several."""
-    names = result.cells.type_names
-    types = names if len(names) > 1 else ()
+    types = result.type_names if len(result.type_names) > 1 else ()
     reading: Reading | None = None
     for asked in (*(turn.question for turn in history), question):
         reading = follow_up(read_question(asked, types, result.phrases), reading)
     assert reading is not None
-    refused = ", ".join(ask.detail for ask in reading.asks if ask.topic == "refused")
-    asks = dict.fromkeys(Ask("refused", refused) if ask.topic == "refused" else ask for ask in reading.asks)
+    asks: list[Ask] = []
+    for ask in reading.asks:
+        if ask.topic in ("refused", "limited"):
+            words = ", ".join(other.detail for other in reading.asks if other.topic == ask.topic)
+            ask = Ask(ask.topic, words)
+        asks += [ask] if ask not in asks else []
     return replace(reading, asks=tuple(asks) or (Ask("unclear"),))

@@ -14,6 +14,8 @@ SIDE_UM = 128.0
 """Side of a place: that of a patch."""
 
 _STEP_UM = 32.0
+_CELLS = 12  # cells of the search for the densest place, along its side
+_MOST_CELLS = 20_000  # looked into for one place; only slides as even as a lattice have more
 _TISSUE = 0.75  # a sparse place is mostly tissue; glass has no nuclei and says nothing
 
 
@@ -32,10 +34,98 @@ def extreme_places(
     """Return the ``count`` densest and the ``count`` sparsest places of ``box``, most extreme first.
 
     A place is a window of 128 x 128 µm that lies within the box (or is as high or wide as a
-    smaller box); windows are tried every 32 µm or less, from edge to edge, and those returned do
-    not overlap. centroids: (N, 2) level-0 px. The densest hold at least one nucleus; the
-    sparsest are at least three quarters tissue. Ties go to the upper, then the left place.
+    smaller box); those returned do not overlap. centroids: (N, 2) level-0 px.
+    The densest hold at least one nucleus, and no window of whole pixels that keeps clear of the
+    denser ones holds more. The sparsest are tried every 32 µm or less, from edge to edge, and
+    are at least three quarters tissue; ties go to the upper, then the left place.
     """
+    return _densest(centroids, box, mpp, count), _sparsest(centroids, box, mpp, tissue, count)
+
+
+def _densest(centroids: NDArray[np.float32], box: Box, mpp: Mpp, count: int) -> tuple[Place, ...]:
+    shape = (box[2] - box[0], box[3] - box[1])
+    sides = (_side(shape[0], mpp[0]), _side(shape[1], mpp[1]))
+    at = np.floor(centroids).astype(np.int64) - box[:2]
+    search = _Search(at[((at >= 0) & (at < shape)).all(1)], shape, sides)
+    taken: list[tuple[int, int]] = []
+    places: list[Place] = []
+    while len(places) < count and (found := search.best(taken)):
+        top, left, nuclei = found
+        taken.append((top, left))
+        y0, x0 = box[0] + top, box[1] + left
+        per_mm2 = nuclei / (sides[0] * sides[1] * mpp[0] * mpp[1] * 1e-6)
+        places.append(Place((y0, x0, y0 + sides[0], x0 + sides[1]), nuclei, per_mm2))
+    return tuple(places)
+
+
+class _Search:
+    """Windows of ``sides`` px within ``shape`` px with the most points; at: (N, 2) whole px.
+
+    Branch and bound: a window whose top left corner lies in a cell holds at most the points of
+    the cells that any such window can meet. Cells are looked into from the highest bound down,
+    until no bound exceeds what was found. Of the windows with a corner in one cell, only those
+    count that cannot move down or right: a point, or a limit, is in their first row and column.
+    """
+
+    def __init__(self, at: NDArray[np.int64], shape: tuple[int, int], sides: tuple[int, int]) -> None:
+        self._sides = sides
+        self._last = tuple(length - side for length, side in zip(shape, sides, strict=True))
+        self._cell = tuple(-(-side // _CELLS) for side in sides)
+        self._reach = tuple(-(-(side - 1) // cell) + 1 for side, cell in zip(sides, self._cell, strict=True))
+        n_rows, self._n_columns = (-(-length // cell) for length, cell in zip(shape, self._cell, strict=True))
+        keys = (at // self._cell) @ (self._n_columns, 1)
+        order = np.argsort(keys, kind="stable")
+        self._at, self._keys = at[order], keys[order]
+        counts = np.bincount(keys, minlength=n_rows * self._n_columns).reshape(n_rows, self._n_columns)
+        for axis in (0, 1):
+            total = np.insert(counts.cumsum(axis, dtype=np.int32), 0, 0, axis)
+            first = np.arange(self._last[axis] // self._cell[axis] + 1)
+            beyond = np.minimum(first + self._reach[axis], counts.shape[axis])
+            counts = np.take(total, beyond, axis) - np.take(total, first, axis)
+        cells = np.flatnonzero(counts)
+        bounds = counts.ravel()[cells]
+        self._order = cells[np.argsort(-bounds, kind="stable")][:_MOST_CELLS]
+        self._bounds = counts.ravel()[self._order]
+        self._width = counts.shape[1]
+
+    def best(self, taken: list[tuple[int, int]]) -> tuple[int, int, int] | None:
+        """Return top, left and number of points of the best window clear of those taken."""
+        best: tuple[int, int, int] | None = None
+        for cell, bound in zip(self._order.tolist(), self._bounds.tolist(), strict=True):
+            if best and bound <= best[2]:
+                break
+            found = self._best_in(cell // self._width, cell % self._width, taken)
+            if found[2] > (best[2] if best else 0):
+                best = found
+        return best
+
+    def _best_in(self, row: int, column: int, taken: list[tuple[int, int]]) -> tuple[int, int, int]:
+        rows = np.arange(row, row + self._reach[0]) * self._n_columns
+        ends = np.minimum(column + self._reach[1], self._n_columns)
+        first, beyond = np.searchsorted(self._keys, (rows + column, rows + ends))
+        near = np.concatenate([self._at[a:b] for a, b in zip(first.tolist(), beyond.tolist(), strict=True)])
+        starts, inside = [], []
+        for axis, cell in enumerate((row, column)):
+            side, size = self._sides[axis], self._cell[axis]
+            limits = [self._last[axis], *(place[axis] - side for place in taken)]
+            tried = np.unique(np.concatenate([near[:, axis], limits]))
+            tried = tried[(tried >= cell * size) & (tried < (cell + 1) * size) & (tried <= self._last[axis])]
+            beyond_start = near[:, axis] - tried[:, None]
+            starts.append(tried)
+            inside.append(((beyond_start >= 0) & (beyond_start < side)).astype(np.float32))
+        if not (len(starts[0]) and len(starts[1])):
+            return 0, 0, 0
+        nuclei = inside[0] @ inside[1].T
+        for top, left in taken:
+            overlap = [abs(s - t) < side for s, t, side in zip(starts, (top, left), self._sides, strict=True)]
+            nuclei[np.ix_(*overlap)] = 0
+        r, c = np.unravel_index(int(nuclei.argmax()), nuclei.shape)
+        return int(starts[0][r]), int(starts[1][c]), int(nuclei[r, c])
+
+
+def _sparsest(
+    centroids: NDArray[np.float32], box: Box, mpp: Mpp, tissue: TissueMask, count: int
+) -> tuple[Place, ...]:
     rows, columns = (_windows(box[i], box[i + 2], mpp[i]) for i in (0, 1))
     edges = [np.unique(windows) for windows in (rows, columns)]
     bins = [np.searchsorted(e, centroids[:, i], "right") - 1 for i, e in enumerate(edges)]
@@ -47,25 +137,26 @@ def extreme_places(
     covered = _window_sums(_tissue_in(tissue, edges), edges, rows, columns) / area
     per_mm2 = nuclei / (area * mpp[0] * mpp[1] * 1e-6)
 
-    def best(order: NDArray[np.float64]) -> tuple[Place, ...]:
-        return tuple(
-            Place(
-                (int(rows[r, 0]), int(columns[c, 0]), int(rows[r, 1]), int(columns[c, 1])),
-                int(nuclei[r, c]),
-                float(per_mm2[r, c]),
-            )
-            for r, c in _apart(order, rows, columns, count)
+    order = np.where(covered >= _TISSUE, -per_mm2, -np.inf)
+    return tuple(
+        Place(
+            (int(rows[r, 0]), int(columns[c, 0]), int(rows[r, 1]), int(columns[c, 1])),
+            int(nuclei[r, c]),
+            float(per_mm2[r, c]),
         )
+        for r, c in _apart(order, rows, columns, count)
+    )
 
-    densest = best(np.where(nuclei > 0, per_mm2, -np.inf))
-    sparsest = best(np.where(covered >= _TISSUE, -per_mm2, -np.inf))
-    return densest, sparsest
+
+def _side(length: int, mpp: float) -> int:
+    """Return the side of a place in px, along an axis of ``length`` px."""
+    return min(round(SIDE_UM / mpp), length)
 
 
 def _windows(start: int, stop: int, mpp: float) -> NDArray[np.int64]:
     """Return (W, 2) first and last pixels of windows from edge to edge along one axis."""
     length = stop - start
-    side = min(round(SIDE_UM / mpp), length)
+    side = _side(length, mpp)
     steps = int(np.ceil((length - side) * mpp / _STEP_UM))
     first = start + np.rint(np.linspace(0, length - side, steps + 1)).astype(np.int64)
     return np.stack([first, first + side], 1)

@@ -3,9 +3,10 @@
 A question is cut into clauses. A clause that names something no measurement can tell (a
 diagnosis, a mitosis, a gland) is refused as a whole: "how large is the tumour?" must not be
 answered with the size of nuclei. In every other clause each topic of the vocabulary that
-occurs is asked for. Topics named by everyday words count only where every other word is
-known: "calcifications in the tissue" does not ask how much tissue there is. Words that
-nothing used are kept, so that an answer can say what it did not take into account.
+occurs is asked for, unless something narrows it that no answer takes into account: "how many
+nuclei are not round?" must not be answered with how many there are. Topics named by everyday
+words count only where every other word is known: "calcifications in the tissue" does not ask
+how much tissue there is. Words that nothing used are kept, so that an answer can say so.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from .vocabulary import (
+    AVERAGE,
+    AVERAGED,
     COUNTED,
     COUNTED_ELSEWHERE,
     EVERYDAY,
+    GOES_WITH,
+    LIMITS,
+    NAMED_GOES_WITH,
     NOUN_ENDS,
+    NUCLEI,
     SLIDE,
     STOP,
     TOPICS,
@@ -30,17 +37,19 @@ from .vocabulary import (
 
 _CLAUSE = re.compile(r"[.?!;,:]+(?:\s+|$)|\b(?:and|but|also|then|plus)\b")
 _HOW_MANY = re.compile(
-    r"\b(?:how many|(?:number|count) of|count(?= (?:up|the|all|nuclei|cells)\b))((?: [\w'-]+)*)"
+    r"\b(?:how many|(?:number|count) of|count(?= (?:up|the|all|nuclei|cells)\b)"
+    rf"|(?:are|is) there any(?=(?: [\w-]+)* {NUCLEI}\b))((?: [\w'-]+)*)"
 )
 _PATTERNS = tuple((topic, re.compile(rf"\b(?:{'|'.join(names)})\b")) for topic, names in TOPICS)
 _WHOLE = re.compile(rf"\b{SLIDE}\b")
 _WHERE = re.compile(rf"\b{WHERE}\b")
+_LIMITS = re.compile(rf"\b(?:{'|'.join(sorted(LIMITS))})(?!\w)")
 _REFUSED = re.compile(rf"\b(?:{'|'.join(sorted(UNMEASURED))})\w*")
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One thing asked for. detail: the type, phrase or unmeasurable thing it is about, if any."""
+    """One thing asked for. detail: the type, phrase, unmeasurable thing or limit it is about, if any."""
 
     topic: Topic
     detail: str = ""
@@ -84,7 +93,9 @@ def read_question(question: str, type_names: Sequence[str] = (), phrases: Sequen
     for clause in _CLAUSE.split(text):
         found, rest = _read_clause(clause, type_names, phrases)
         words = [word for word in re.findall(r"[\w-]+", _WHOLE.sub("", rest)) if word not in STOP]
-        if words and any(ask.topic in EVERYDAY for ask in found):
+        if words and Ask("count") in found:
+            found, words = [Ask("limited", " ".join(words))], []
+        elif words and any(ask.topic in EVERYDAY for ask in found):
             known = [ask for ask in found if ask.topic not in EVERYDAY]
             found = known or [Ask("refused", " ".join(words))]
             words = words if known else []
@@ -139,7 +150,23 @@ def _read_clause(clause: str, type_names: Sequence[str], phrases: Sequence[str])
     for topic, pattern in _PATTERNS:
         for match in pattern.finditer(rest):
             take(*match.span(), Ask(topic))
+    if limits := _limits(clause, rest, found):
+        return [Ask("limited", limits)], ""
     if not found and (asked := _WHERE.search(rest)):
         take(*asked.span(), Ask("densest"))
     found.sort(key=lambda item: item[0])
     return [ask for _, ask in found], rest
+
+
+def _limits(clause: str, rest: str, found: Sequence[tuple[int, Ask]]) -> str:
+    """Return what narrows a clause in a way that no answer takes into account, "" where nothing does."""
+    rest = _WHOLE.sub("", rest)
+    if limits := [match.group() for match in _LIMITS.finditer(rest)]:
+        return " ".join(dict.fromkeys(limits))
+    asks = {ask for _, ask in found}
+    topics = {ask.topic for ask in asks}
+    if (averages := AVERAGE.intersection(rest.split())) and not topics <= AVERAGED:
+        return " ".join(sorted(averages))
+    apart = any(topics - GOES_WITH.get(topic, topics) - {topic} for topic in topics)
+    mixed = any(ask.detail for ask in asks) and not topics <= NAMED_GOES_WITH
+    return clause.strip() if apart or mixed else ""

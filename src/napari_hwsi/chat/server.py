@@ -133,6 +133,11 @@ class ChatServer:
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise InputError(f"{KEY_VARIABLE} holds characters that no key has. Set it anew.")
+        if key and self.where == "remote" and not self.url.startswith("https:"):
+            raise InputError(
+                f"{KEY_VARIABLE} would go to {self.host} in the clear. Give its https:// address, "
+                f"or unset {KEY_VARIABLE} where the server needs none."
+            )
         return {
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
             "timeout": httpx.Timeout(self.silence_s, connect=_CONNECT_S),

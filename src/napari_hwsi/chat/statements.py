@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import TypeAlias
 
 from ..evidence import Evidence, ScaleName
-from ..units import box_size_um
-from .facts import AREA, DIAMETER, ELONGATION, SPACING, STAIN, Facts, Nucleus, PatchPlace
+from ..units import Box, box_size_um
+from .facts import AREA, DIAMETER, ELONGATION, EOSIN, PERIMETER, SPACING, STAIN, Facts, Nucleus, PatchPlace
 from .places import Place
 from .questions import Ask
 from .vocabulary import Topic
@@ -22,26 +23,34 @@ CAN_TELL = (
 _MOST_OUTLINED = 32
 _ABOUT_NUCLEI: frozenset[Topic] = frozenset(
     ("count", "densest", "sparsest", "density", "largest", "smallest", "size", "shape", "stain", "spacing",
-     "types", "compare")
+     "total", "perimeter", "eosin", "types", "compare")
+)  # fmt: skip
+
+_NEEDS_NOTHING: frozenset[Topic] = frozenset(
+    ("tissue", "resolution", "help", "refused", "limited", "unclear")
 )  # fmt: skip
 
 
 def state(facts: Facts, ask: Ask) -> Iterator[Statement]:
     """Yield the sentences that answer one thing asked for, each followed by its evidence."""
-    if ask.topic in _ABOUT_NUCLEI and not facts.view.n_nuclei:
-        yield f"{_no_nuclei(facts)}."
-        yield _of_view(facts, 0, "no nuclei")
+    if facts.nothing_analysed and ask.topic not in _NEEDS_NOTHING:
+        yield "Nothing of this slide is analysed yet; run analyze, or ask about a view."
+    elif ask.topic in _ABOUT_NUCLEI and not facts.view.n_nuclei:
+        yield from _no_nuclei(facts)
     else:
         yield from _STATEMENTS[ask.topic](facts, ask.detail)
 
 
-def _no_nuclei(facts: Facts) -> str:
+def _no_nuclei(facts: Facts) -> Iterator[Statement]:
     view = facts.view
     if view.tissue_mm2 == 0:
-        return f"There is no tissue in {facts.name}, and so no nuclei"
-    if view.analysed_mm2 == 0:
-        return f"The tissue in {facts.name} is not analysed, so nothing is known of its nuclei"
-    return f"No nuclei were found in {facts.name}, in {number(view.analysed_mm2)} mm² of tissue"
+        yield f"There is no tissue in {facts.place}, and so no nuclei."
+    elif view.analysed_mm2 == 0:
+        yield f"The nuclei of {facts.place} are not analysed, so nothing is known of them."
+        return
+    else:
+        yield f"No nuclei were found in {facts.name}, in {area(view.analysed_mm2)} of tissue."
+    yield _of_view(facts, 0, "no nuclei")
 
 
 def _count(facts: Facts, _: str) -> Iterator[Statement]:
@@ -57,7 +66,7 @@ def _density(facts: Facts, _: str) -> Iterator[Statement]:
         return
     yield (
         f"The density in {facts.name} is {number(view.per_mm2)} nuclei per mm² of tissue "
-        f"({nuclei(view.n_nuclei)} in {number(view.analysed_mm2)} mm²)."
+        f"({nuclei(view.n_nuclei)} in {area(view.analysed_mm2)})."
     )
     yield _of_view(facts, view.per_mm2, f"{number(view.per_mm2)} nuclei per mm² of tissue")
 
@@ -113,6 +122,18 @@ def _size(facts: Facts, _: str) -> Iterator[Statement]:
     yield from _spread(facts, AREA, "area", "The median nuclear area is {} µm²{}" + as_wide + ".")
 
 
+def _total(facts: Facts, _: str) -> Iterator[Statement]:
+    spread = facts.view.spread(AREA)
+    assert spread is not None  # every segmenter's outlines are measured
+    text = area(spread.total * 1e-6)
+    yield f"The outlines of the {nuclei(spread.n)} in {facts.name} cover {text} together."
+    yield _of_view(facts, spread.total, f"total area of {nuclei(spread.n)}: {number(spread.total)} µm²")
+
+
+def _perimeter(facts: Facts, _: str) -> Iterator[Statement]:
+    yield from _spread(facts, PERIMETER, "perimeter", "The median nuclear perimeter is {} µm{}.")
+
+
 def _shape(facts: Facts, _: str) -> Iterator[Statement]:
     sentence = "The median nucleus is {} times as long as wide{}; 1 is round."
     yield from _spread(facts, ELONGATION, "elongation", sentence)
@@ -121,6 +142,11 @@ def _shape(facts: Facts, _: str) -> Iterator[Statement]:
 def _stain(facts: Facts, _: str) -> Iterator[Statement]:
     sentence = "The median haematoxylin of nuclei is {} in optical density{}."
     yield from _spread(facts, STAIN, "haematoxylin", sentence)
+
+
+def _eosin(facts: Facts, _: str) -> Iterator[Statement]:
+    sentence = "The median eosin of nuclei is {} in optical density{}."
+    yield from _spread(facts, EOSIN, "eosin", sentence)
 
 
 def _spacing(facts: Facts, _: str) -> Iterator[Statement]:
@@ -155,11 +181,11 @@ def _tissue(facts: Facts, _: str) -> Iterator[Statement]:
     height, width = box_size_um(facts.box, facts.mpp)
     share = view.tissue_mm2 / view.area_mm2
     yield (
-        f"{facts.name.capitalize()} measures {number(height)} × {number(width)} µm "
-        f"({number(view.area_mm2)} mm²); {number(view.tissue_mm2)} mm² of it, {share:.0%}, is tissue."
+        f"{facts.place.capitalize()} measures {number(height)} × {number(width)} µm "
+        f"({area(view.area_mm2)}); {area(view.tissue_mm2)} of it, {share:.0%}, is tissue."
     )
-    note = f"{number(view.tissue_mm2)} mm² of tissue, {share:.0%} of the area"
-    yield _of_view(facts, view.tissue_mm2, note)
+    note = f"{area(view.tissue_mm2)} of tissue, {share:.0%} of the area"
+    yield _of_view(facts, view.tissue_mm2, note, facts.box)
 
 
 def _compare(facts: Facts, _: str) -> Iterator[Statement]:
@@ -196,10 +222,13 @@ def _kept(facts: Facts, _: str) -> Iterator[Statement]:
         f"{patches.n_kept:,} of the {patches.n:,} patches that meet {facts.name} are kept; "
         f"{patches.n_valid:,} hold enough tissue to take part."
     )
-    phrases = _listed([f"“{phrase}”" for phrase in facts.phrases])
+    if facts.phrases:
+        relevant = f"relevant to the phrases are kept: {_listed([f'“{phrase}”' for phrase in facts.phrases])}"
+    else:
+        relevant = "like the first one picked are kept: it stands in for phrases, of which there are none"
     yield (
         "In each region the patches that differ most from one another are picked first, "
-        f"and of those the ones most relevant to the phrases are kept: {phrases}."
+        f"and of those the ones most {relevant}."
     )
     if patches.n_kept > _MOST_OUTLINED:
         yield f"The {_MOST_OUTLINED} most relevant of them are outlined."
@@ -208,6 +237,8 @@ def _kept(facts: Facts, _: str) -> Iterator[Statement]:
 
 
 def _phrases(facts: Facts, phrase: str) -> Iterator[Statement]:
+    if not facts.phrases:
+        yield "This result was made without phrases, so its patches are not scored for any."
     for each in (phrase,) if phrase else facts.phrases:
         best = facts.best_patches(each)
         if not best:
@@ -225,9 +256,9 @@ def _resolution(facts: Facts, _: str) -> Iterator[Statement]:
     y, x = facts.mpp
     yield (
         f"The slide is scanned at {y:.4g} × {x:.4g} µm per pixel (y, x), about {10 / max(y, x):.0f}x; "
-        f"{facts.name} is {facts.box[2] - facts.box[0]:,} × {facts.box[3] - facts.box[1]:,} of its pixels."
+        f"{facts.place} is {facts.box[2] - facts.box[0]:,} × {facts.box[3] - facts.box[1]:,} of its pixels."
     )
-    yield _of_view(facts, max(y, x), f"{max(y, x):.4g} µm per pixel")
+    yield _of_view(facts, max(y, x), f"{max(y, x):.4g} µm per pixel", facts.box)
 
 
 def _summary(facts: Facts, _: str) -> Iterator[Statement]:
@@ -247,8 +278,16 @@ def _refused(facts: Facts, words: str) -> Iterator[Statement]:
     yield CAN_TELL
 
 
+def _limited(facts: Facts, words: str) -> Iterator[Statement]:
+    yield f"This answerer cannot take into account: {words}. It measures all of a view, or of the slide."
+    yield CAN_TELL
+
+
 def _unclear(facts: Facts, _: str) -> Iterator[Statement]:
-    yield "This answerer did not understand the question: it measures, and knows few words."
+    yield (
+        "This answerer did not understand the question: it reads English only, and knows few words. "
+        "Ask, for example: How many nuclei are in this view?"
+    )
     yield CAN_TELL
 
 
@@ -260,8 +299,11 @@ _STATEMENTS: Mapping[Topic, Callable[[Facts, str], Iterator[Statement]]] = {
     "largest": _largest,
     "smallest": _smallest,
     "size": _size,
+    "total": _total,
+    "perimeter": _perimeter,
     "shape": _shape,
     "stain": _stain,
+    "eosin": _eosin,
     "spacing": _spacing,
     "types": _types,
     "tissue": _tissue,
@@ -272,6 +314,7 @@ _STATEMENTS: Mapping[Topic, Callable[[Facts, str], Iterator[Statement]]] = {
     "summary": _summary,
     "help": _help,
     "refused": _refused,
+    "limited": _limited,
     "unclear": _unclear,
 }
 
@@ -280,7 +323,12 @@ def number(value: float) -> str:
     """Return a measurement with three significant figures, without an exponent."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".")
+    return f"{Decimal(f'{value:.2e}'):f}"
+
+
+def area(mm2: float) -> str:
+    """Return an area in words, in µm² where mm² would begin with zeros."""
+    return f"{number(mm2 * 1e6)} µm²" if 0 < mm2 < 0.01 else f"{number(mm2)} mm²"
 
 
 def nuclei(n: int) -> str:
@@ -303,13 +351,16 @@ def _listed(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def _of_view(facts: Facts, score: float, note: str) -> Evidence:
+def _of_view(facts: Facts, score: float, note: str, box: Box | None = None) -> Evidence:
+    """Return the view, or what is analysed of the slide, as evidence; box: where it is another place."""
     scale: ScaleName = "slide" if facts.whole else "region"
-    return Evidence(scale, facts.box, score, "measurement", note)
+    analysed = facts.analysed_box if facts.whole else None
+    return Evidence(scale, box or analysed or facts.box, score, "measurement", note)
 
 
 def _of_slide(facts: Facts, score: float, note: str) -> Evidence:
-    return Evidence("slide", facts.slide.box, score, "measurement", f"all analysed tissue: {note}")
+    box = facts.analysed_box or facts.slide.box
+    return Evidence("slide", box, score, "measurement", f"all analysed tissue: {note}")
 
 
 def _patch(place: PatchPlace, note: str) -> Evidence:

@@ -2,5 +2,6 @@
 
 from .descriptor import DescriptorEncoder
 from .encoder import PatchEncoder
+from .vectors import unit
 
-__all__ = ["DescriptorEncoder", "PatchEncoder"]
+__all__ = ["DescriptorEncoder", "PatchEncoder", "unit"]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .measures import measure
+from .measures import measure_patch
 from .phrases import PHRASES
 from .reference import REFERENCE
+from .vectors import unit
 
 _CLIP = 4.0
 
@@ -59,9 +60,9 @@ class DescriptorEncoder:
             )
         rows = np.empty((len(images), self.width), np.float64)
         for row, image in zip(rows, images, strict=True):
-            measures = measure(image)
+            measures = measure_patch(image)
             row[:] = [measures[name] for name in self.dimensions]
-        return _unit(np.clip((rows - self._mean) / self._sd, -_CLIP, _CLIP))
+        return unit(np.clip((rows - self._mean) / self._sd, -_CLIP, _CLIP)).astype(np.float32)
 
     def encode_text(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of M visual phrases, float32 (M, width) of length one.
@@ -80,9 +81,4 @@ class DescriptorEncoder:
                 )
             for name, weight in weights.items():
                 row[self.dimensions.index(name)] = weight
-        return _unit(rows)
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(length > 0, length, 1)).astype(np.float32)
+        return unit(rows).astype(np.float32)

@@ -27,7 +27,7 @@ _NUCLEAR_OD = (0.25, 0.8)  # between these Otsu's threshold on haematoxylin may 
 _LBP_BINS = 10
 
 
-def measure(patch: NDArray[np.uint8]) -> Measures:
+def measure_patch(patch: NDArray[np.uint8]) -> Measures:
     """Return all measures of one (256, 256, 3) uint8 RGB patch, by name."""
     stains = np.ascontiguousarray(np.moveaxis(separate_stains(patch), -1, 0))
     rgb = halve(np.ascontiguousarray(np.moveaxis(patch, -1, 0), np.float32))

@@ -13,12 +13,12 @@ from ..cells import Segmenter, find_segmenter
 from ..errors import HwsiError, InputError, SlideError, StoreError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, open_slide
-from ..tissue import region_grid, stain_kind, tissue_mask
+from ..tissue import measurable_stain, region_grid, tissue_mask
 from ..units import Box, as_box, intersect
-from .hierarchy import Hierarchy
+from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
-from .plan import Plan, chosen_parts, make_plan
-from .profile import profile_named
+from .plan import PARTS, Plan, chosen_parts, make_plan
+from .profile import Profile, profile_named
 from .publish import finished, publish
 from .regions import encode_region, segment_region
 from .store import Store
@@ -51,7 +51,7 @@ def analyze(
     of 'patches' and 'cells', both where None; the other part stays as it is. box: (y0, x0, y1, x1)
     in level-0 pixels; only regions that meet it are looked at, and are added to what is there.
     mpp: µm per level-0 pixel of a slide that states none. device: of a segmenter that is a network.
-    progress: hears of finished 'regions', and is called within them too, so that raising
+    progress: hears of what comes before and of 'regions', and is called within these too, so that raising
     :class:`Cancelled` stops soon; what is finished is kept.
 
     Raises SlideError; ResolutionError for a slide without mpp, or too coarse for 0.5 µm/px;
@@ -66,33 +66,7 @@ def analyze(
     with slide if own else nullcontext():
         if mpp is not None:
             slide.set_mpp(mpp)
-        slide.require_mpp()
-        stain = stain_kind(slide)
-        if stain == "fluorescence":
-            raise InputError(
-                f"{slide.name} looks like fluorescence: bright on a dark ground. Analysis measures H&E only; "
-                "viewing the slide and reading its pixels still work."
-            )
-        if stain == "other":
-            logger.warning("%s does not look like H&E; what is measured on it may be wrong.", slide.name)
-        grid, tissue = region_grid(slide), tissue_mask(slide)
-        if not tissue.mask.any():
-            raise TissueError(
-                f"There is no tissue on {slide.name}, so there is nothing to analyse. "
-                "Check that it is the right file, and that it is H&E."
-            )
-        place = None if box is None else _on_slide(as_box(box), slide)
-        _check_owner(target, slide)
-        worker = worker.fit(slide, tissue)
-        with target.journal.held():
-            _check_owner(target, slide)
-            plan = make_plan(target, slide, stain, grid, tissue, chosen, worker, wanted, phrases)
-            started = datetime.now(UTC)
-            regions = plan.with_tissue
-            if place is not None:
-                regions = sorted({*regions} & {*grid.regions_meeting(place)})
-            _run(target, plan, slide, worker, regions, progress)
-            target.note_run(started, regions)
+        _decompose(slide, target, chosen, worker, phrases, wanted, box, progress)
     return Hierarchy(target, slide=None if own else slide)
 
 
@@ -106,20 +80,56 @@ def extend(
 ) -> Hierarchy:
     """Analyse a further box (the whole slide where None) with the settings of a result, and add it there.
 
-    segmenter: needed only where the result was made with one that has no name in the registry.
-    Returns the new state of the result; raises as :func:`analyze` does.
+    segmenter: needed where the result was made with one that its name alone does not give.
+    Returns the new state of the result. Raises as :func:`analyze` does, and StoreError where what is
+    there was made with other settings or by another version: nothing that is there is ever changed.
     """
-    return analyze(
-        result.slide,
-        result.path,
-        profile=result.profile.name,
-        segmenter=segmenter or result.segmenter,
-        phrases=result.phrases,
-        parts=parts,
-        box=box,
-        device=device,
-        progress=progress,
-    )
+    now = open_result(result.path, result.slide)
+    worker = find_segmenter(segmenter or now.segmenter, device)
+    target = Store(result.path)
+    wanted = chosen_parts(parts)
+    _decompose(result.slide, target, now.profile, worker, now.phrases, wanted, box, progress, standing=now)
+    return Hierarchy(target, slide=result.slide)
+
+
+def _decompose(
+    slide: Slide,
+    store: Store,
+    profile: Profile,
+    segmenter: Segmenter,
+    phrases: Sequence[str] | None,
+    parts: tuple[str, ...],
+    box: Sequence[float] | None,
+    progress: Progress | None,
+    standing: Hierarchy | None = None,
+) -> None:
+    """Do the work of :func:`analyze`; of :func:`extend` where there is a standing result to add to."""
+    slide.require_mpp()
+    place = None if box is None else _on_slide(as_box(box), slide)
+    _check_owner(store, slide)
+    tell(progress, 0, 1, "looking at the stain")
+    stain = measurable_stain(slide)
+    grid = region_grid(slide)
+    tell(progress, 0, 1, "looking for tissue")
+    tissue = tissue_mask(slide) if standing is None else standing.tissue
+    if not tissue.mask.any():
+        raise TissueError(
+            f"There is no tissue on {slide.name}, so there is nothing to analyse. "
+            "Check that it is the right file, and that it is H&E."
+        )
+    tell(progress, 0, 1, "sampling the stain")
+    fitted = segmenter.fit(slide, tissue)
+    with store.journal.held():
+        _check_owner(store, slide)
+        plan = make_plan(store, slide, stain, grid, tissue, profile, fitted, parts, phrases)
+        if standing is not None:
+            _check_settings(store, plan)
+        started = datetime.now(UTC)
+        regions = plan.with_tissue
+        if place is not None:
+            regions = sorted({*regions} & {*grid.regions_meeting(place)})
+        _run(store, plan, slide, fitted, regions, progress)
+        store.note_run(started, regions)
 
 
 def _run(
@@ -179,6 +189,17 @@ def _check_owner(store: Store, slide: Slide) -> None:
             f"{store.path} holds the result of another slide, {store.sidecar('slide')['name']}, not of "
             f"{slide.name}. Choose another place for this one."
         )
+
+
+def _check_settings(store: Store, plan: Plan) -> None:
+    """Raise StoreError where publishing would drop what is there, as it was made otherwise."""
+    for part in PARTS:
+        there = store.sidecar(part)
+        if there["regions"] and there["key"] != plan.keys[part]:
+            raise StoreError(
+                f"The {part} of {store.path} were made with other settings or by another version, so nothing "
+                "can be added to them. Give the same segmenter and pixel size, or run analyze anew."
+            )
 
 
 def _on_slide(box: Box, slide: Slide) -> Box:

@@ -1,11 +1,10 @@
-"""Files written whole or not at all."""
+"""What the system says when a result cannot be written, and hashes of facts."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,40 +34,6 @@ def storing(root: Path) -> Iterator[None]:
         raise StoreError(
             f"The result {root} cannot be written: {error.strerror or error}. {advice}"
         ) from error
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it is there whole, and on the disk, or not at all."""
-    draft = file.with_name(f"{file.name}.tmp")
-    try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    if os.name == "posix":  # elsewhere folders cannot be opened
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def sync_tree(root: Path) -> None:
-    """Bring all files under ``root``, and their names, to the disk."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            with open(Path(folder, name), "rb+") as stream:
-                os.fsync(stream.fileno())
-        sync_folder(Path(folder))
 
 
 def digest(facts: Any) -> str:

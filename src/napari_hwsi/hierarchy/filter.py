@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..encoders import unit
 from ..errors import InputError
 
 KEEP = 16
@@ -39,13 +40,6 @@ class Kept:
     indices: Indices
     relevance: Floats
     removed: Mask
-
-
-def unit(vectors: ArrayLike) -> Floats:
-    """Return vectors (..., W) as float64 of length one; zero vectors stay zero."""
-    array = np.asarray(vectors, np.float64)
-    length = np.linalg.norm(array, axis=-1, keepdims=True)
-    return np.divide(array, length, out=np.zeros_like(array), where=length > 0)
 
 
 def mean_cosine(vectors: ArrayLike) -> Floats:
@@ -101,6 +95,9 @@ def filter_paper(
     vectors: ArrayLike, texts: ArrayLike, valid: Sequence[bool] | Mask | None = None, keep: int = KEEP
 ) -> Kept:
     """Keep patches of one region as the paper describes: not redundant, then most relevant.
+
+    A result is made with :func:`filter_release`, and its column ``redundant`` records what this form
+    would drop; this is for comparing the two on ``patch_vectors``.
 
     vectors: (N, W); texts: (M, W) with M ≥ 1; valid: bool (N,), patches that take part (all
     where None). Fewer valid than ``keep``: all of them. Raises InputError for shapes that do

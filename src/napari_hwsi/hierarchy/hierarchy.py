@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..cells import Cells
+from ..encoders import unit
 from ..errors import InputError, StoreError
 from ..slides import Slide, open_slide
 from ..tissue import Grid, TissueMask
 from ..units import as_box
-from .cell_arrays import cells_from_arrays
-from .filter import unit
+from .cell_arrays import TABLE, cells_from_arrays
 from .plan import PARTS, grid_from_facts
 from .profile import Profile, profile_named
 from .store import DONE, Store
@@ -194,15 +194,47 @@ class Hierarchy:
         y, x = self._store.array_facts("slide/tissue_mask")["downsample"]
         return TissueMask(self._read("slide/tissue_mask"), (y, x))
 
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Kinds of cells that ``types`` numbers."""
+        return tuple(self._sidecars["cells"]["settings"]["type_names"])
+
     @cached_property
     def cells(self) -> Cells:
         """All cells, by region; none where no region's cells are done."""
-        keep = ~self._read("cells/double")
+        return self._cells(0, len(self.grid))
+
+    def cells_in(self, box: Sequence[float]) -> Cells:
+        """Return the cells whose centroid lies in a half-open box (y0, x0, y1, x1), level-0 px.
+
+        Only the regions that meet the box are read. Raises InputError for an empty box.
+        """
+        regions = self.grid.regions_meeting(as_box(box))
+        parts = [self._cells(region, region + 1) for region in regions] or [self._cells(0, 0)]
+        return Cells.concatenate(parts).in_box(box)
+
+    def cell_column(self, name: str) -> NDArray[Any]:
+        """Return one column of all cells, in the row order of :attr:`cells`, (N,) or (N, 2).
+
+        name: 'centroids', 'types', 'probabilities', or a measurement such as 'table/area_um2'.
+        Raises InputError for a column that the cells do not have.
+        """
+        names = self._store.cell_columns()
+        if not self._sidecars["cells"]["regions"] and name.startswith(TABLE):
+            return np.empty(0, np.float32)  # what is measured is known once there are cells
+        if name not in names:
+            raise InputError(f"The cells have no column {name!r}. They have: {', '.join(names)}.")
+        values, double = self._read(f"cells/{name}"), self._read("cells/double")
+        return values[~double] if double.any() else values
+
+    def _cells(self, first: int, last: int) -> Cells:
+        """Return the cells of regions ``first`` up to ``last``."""
+        self._check_current()
+        rows = self._store.cell_rows(first, last)
+        arrays, double = self._store.cells_of(rows), self._read("cells/double", rows)
         y, x = self.slide_facts["mpp"]
-        names = [*self._store.cell_columns(), "vertices", "vertex_offsets"]
-        arrays = {name: self._read(f"cells/{name}") for name in names}
-        types = self._sidecars["cells"]["settings"]["type_names"]
-        return cells_from_arrays(arrays, types, (y, x)).select(keep)
+        cells = cells_from_arrays(arrays, self.type_names, (y, x))
+        return cells.select(~double) if double.any() else cells
 
     def attention(self, scale: Scale, kind: str = "filter") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return scores float32 (N,) of places and their boxes int64 (N, 4).
@@ -237,27 +269,39 @@ class Hierarchy:
         regions = regions[regions["reason"] != "no tissue"]
         return all(bool(regions[part].all()) for part in parts)
 
-    def _read(self, array: str) -> NDArray[Any]:
-        values = self._store.read(array)
+    def _read(self, array: str, rows: slice = slice(None)) -> NDArray[Any]:
+        values = self._store.read(array, rows)
+        self._check_current()
+        return values
+
+    def _check_current(self) -> None:
         if self._store.sidecar("regions")["content"] != self._regions["content"]:
             raise StoreError(
                 f"The result {self.path} has changed since it was opened here. "
                 "Take in its new state with result.refresh()."
             )
-        return values
 
 
 def open_result(store: str | Path, slide: Slide | None = None) -> Hierarchy:
     """Open a result on disk.
 
     slide: the open slide it is about, where there is one; else it is opened when first needed.
-    Raises StoreError where there is no result, one this version cannot read, or another slide's.
+    Raises StoreError where there is no result, one this version cannot read, another slide's, or
+    one that was made with another pixel size than the slide's.
     """
     result = Hierarchy(Store(store), slide)
-    if slide is not None and slide.fingerprint != result.slide_facts["fingerprint"]:
+    if slide is None:
+        return result
+    if slide.fingerprint != result.slide_facts["fingerprint"]:
         raise StoreError(
             f"{result.path} holds the result of another slide, {result.slide_facts['name']}, not of "
             f"{slide.name}. Choose another place for this one, or open that slide."
+        )
+    made, given = result.slide_facts["mpp"], slide.mpp
+    if given is not None and list(given) != made:
+        raise StoreError(
+            f"{result.path} was made at {made[0]:.4g} x {made[1]:.4g} µm/px, and {slide.name} now has "
+            f"{given[0]:.4g} x {given[1]:.4g}. Analyse it again, or give the old pixel size."
         )
     return result
 

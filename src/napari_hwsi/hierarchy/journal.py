@@ -29,8 +29,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from ..errors import StoreError
-from .files import storing, sync_folder, sync_tree, write_whole
+from ..disk import sync_folder, sync_tree, write_whole
+from ..errors import InputError, StoreError
+from .files import storing
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -99,10 +100,17 @@ class Journal:
             return "another process"
 
     def write(self, part: str, key: str, region: int, arrays: Arrays) -> None:
-        """Keep one finished region: the moment this returns it survives a kill."""
+        """Keep one finished region: the moment this returns it survives a kill.
+
+        Raises InputError for arrays of objects, StoreError where the folder cannot be written.
+        """
         folder = self._parts / f"{part}-{key}"
+        columns: dict[str, Any] = dict(arrays)
+        objects = [name for name, values in columns.items() if values.dtype.hasobject]
+        if objects:
+            raise InputError(f"Not numbers but objects, in {part} of region {region}: {', '.join(objects)}.")
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **dict(arrays))
+        np.savez(buffer, **columns)
         with storing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / f"{region:06d}.npz", buffer.getvalue())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import Segmenter
+from ..cells import TILE_PX, Segmenter
 from ..encoders import PatchEncoder
 from ..errors import InputError
 from ..slides import Slide
@@ -111,11 +111,15 @@ def make_plan(
         },
         "cells": named
         | {
-            "segmenter": {"name": segmenter.name, "settings": dict(segmenter.settings())},
+            "segmenter": {
+                "name": segmenter.name,
+                "settings": dict(segmenter.settings()),
+                "tile_px": TILE_PX,
+            },
             "type_names": list(segmenter.type_names),
         },
     }
-    words = tuple(profile.phrases if phrases is None else phrases)
+    words = tuple(profile.phrases if phrases is None else [phrases] if isinstance(phrases, str) else phrases)
     if store.exists():
         standing = {part: store.sidecar(part) for part in PARTS if part not in parts}
         if "cells" in standing and standing["cells"]["base"] == base:

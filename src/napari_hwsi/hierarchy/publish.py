@@ -16,11 +16,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ..encoders import unit
 from ..tissue import PER_SIDE
 from .cell_arrays import TABLE, cells_from_arrays
 from .columns import Columns
 from .files import digest
-from .filter import filter_release, mean_cosine, redundant, unit
+from .filter import filter_release, mean_cosine, redundant
 from .plan import PARTS, Plan, grid_facts
 from .regions import PATCH_ARRAYS
 from .seams import Seams
@@ -224,7 +225,7 @@ class _Draft:
         state = self._parts["cells"]
         if region in state.waiting:
             return self._store.journal.read("cells", state.key, region)
-        return self._store.cells_of(region)
+        return self._store.cells_of(self._store.cell_rows(region, region + 1))
 
     def _write_regions(self) -> None:
         plan = self._plan

@@ -46,20 +46,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from ..errors import StoreError
+from ..home import home
 from ..slides import Slide
-from ..slides.memory import home
 from .files import storing
 from .journal import WORK, Journal
+
+T = TypeVar("T")
 
 FORMAT = "hwsi"
 FORMAT_VERSION = 1
@@ -94,12 +96,21 @@ class Store:
         self.journal = Journal(self.path)
 
     def exists(self) -> bool:
-        """Return whether there is a result; raises StoreError where there is something else instead."""
-        if self.journal.place("zarr.json").exists():
-            return True
-        if self.path.is_file() or (
-            self.path.is_dir() and any(entry.name != WORK for entry in self.path.iterdir())
-        ):
+        """Return whether there is a result.
+
+        Raises StoreError where there is something else instead, or the place cannot be looked at.
+        """
+        try:
+            if self.journal.place("zarr.json").exists():
+                return True
+            other = self.path.is_file() or (
+                self.path.is_dir() and any(entry.name != WORK for entry in self.path.iterdir())
+            )
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be looked at: {error.strerror or error}. Choose another place."
+            ) from error
+        if other:
             raise StoreError(
                 f"{self.path} exists and is not a result of napari-hwsi. Choose another name for the result."
             )
@@ -112,7 +123,7 @@ class Store:
         """
         if not self.exists():
             raise StoreError(f"There is no result at {self.path}. Make one with analyze, or check the path.")
-        facts = self._attributes(self.journal.place("zarr.json"))
+        facts = self._at("zarr.json", _attributes)
         if facts.get("format") != FORMAT:
             raise StoreError(
                 f"{self.path} is a Zarr folder, but not a result of napari-hwsi. Choose another path."
@@ -126,33 +137,33 @@ class Store:
 
     def sidecar(self, group: str) -> dict[str, Any]:
         """Return the facts of one group."""
-        return self._attributes(self.journal.place(group) / "zarr.json")
+        return self._at(group, lambda place: _attributes(place / "zarr.json"))
 
     def read(self, array: str, rows: slice = slice(None)) -> NDArray[Any]:
         """Return an array, or some of its rows, by its path such as 'patches/vectors'."""
         group, _, name = array.partition("/")
-        place = self.journal.place(group)
-        try:
-            opened = zarr.open_array(str(place), path=name, mode="r")
-            return np.asarray(opened[rows])
-        except (OSError, ValueError, KeyError) as error:
-            raise self._damaged(place / name, error) from error
+        return self._at(
+            group, lambda place: np.asarray(zarr.open_array(str(place), path=name, mode="r")[rows]), name
+        )
 
     def array_facts(self, array: str) -> dict[str, Any]:
         """Return the attributes of an array."""
         group, _, name = array.partition("/")
-        return self._attributes(self.journal.place(group) / name / "zarr.json")
+        return self._at(group, lambda place: _attributes(place / name / "zarr.json"), name)
 
     def cell_columns(self) -> list[str]:
         """Return the names of the cell arrays that have a row a cell and are not worked out from others."""
         measured = self.sidecar("cells")["measurements"]
         return ["centroids", "types", "probabilities", *(f"table/{name}" for name in measured)]
 
-    def cells_of(self, region: int) -> dict[str, NDArray[Any]]:
-        """Return the cells of one region, doubles included; contour offsets count from its first vertex."""
-        first, last = (int(row) for row in self.read("cells/offsets", slice(region, region + 2)))
-        rows = slice(first, last)
-        offsets = self.read("cells/vertex_offsets", slice(first, last + 1))
+    def cell_rows(self, first: int, last: int) -> slice:
+        """Return the rows of the cells of regions ``first`` up to, not including, ``last``."""
+        offsets = self.read("cells/offsets", slice(first, last + 1))
+        return slice(int(offsets[0]), int(offsets[-1]))
+
+    def cells_of(self, rows: slice) -> dict[str, NDArray[Any]]:
+        """Return some rows of the cells, doubles included; contour offsets count from the first vertex."""
+        offsets = self.read("cells/vertex_offsets", slice(rows.start, rows.stop + 1))
         return {
             **{name: self.read(f"cells/{name}", rows) for name in self.cell_columns()},
             "vertices": self.read("cells/vertices", slice(int(offsets[0]), int(offsets[-1]))),
@@ -168,13 +179,20 @@ class Store:
             run = {name: time.isoformat(timespec="seconds") for name, time in times.items()}
             log.attrs["runs"] = [*runs, run | {"regions": len(regions)}]
 
-    def _attributes(self, file: Path) -> dict[str, Any]:
-        try:
-            return dict(json.loads(file.read_text())["attributes"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise self._damaged(file, error) from error
+    def _at(self, group: str, read: Callable[[Path], T], name: str = "") -> T:
+        """Read where a group or file is now; a run that publishes meanwhile moves it at most twice."""
+        for moves_left in (2, 1, 0):
+            place = self.journal.place(group)
+            try:
+                return read(place)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                if not moves_left:
+                    raise StoreError(
+                        f"The result {self.path} is damaged at {place / name}: {error}. "
+                        "Delete it and analyse the slide again."
+                    ) from error
+        raise AssertionError("not reached")
 
-    def _damaged(self, file: Path, error: Exception) -> StoreError:
-        return StoreError(
-            f"The result {self.path} is damaged at {file}: {error}. Delete it and analyse the slide again."
-        )
+
+def _attributes(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text())["attributes"])

@@ -1,54 +1,59 @@
-"""Pixel sizes that the user gave for slides whose files have none."""
+"""Pixel sizes that the user gave for slides whose files have none.
+
+Forgetting is no failure: where nothing can be kept, a slide still opens with the size that is given.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 from pathlib import Path
+from typing import Any
 
-from platformdirs import user_data_path
-
-from ..errors import SlideError
+from ..disk import write_whole
+from ..home import home
 from ..units import Mpp, as_mpp
 
-
-def home() -> Path:
-    """Return the folder for what the package remembers; ``HWSI_HOME`` moves it."""
-    return Path(os.environ.get("HWSI_HOME") or user_data_path("napari-hwsi"))
+logger = logging.getLogger(__name__)
 
 
 def recall_mpp(fingerprint: str) -> Mpp | None:
-    """Return the (y, x) µm/px given earlier for this slide, or None."""
-    value = _read().get(fingerprint)
-    return None if value is None else as_mpp(value)
+    """Return the (y, x) µm/px given earlier for this slide, or None, with a warning where it is lost."""
+    try:
+        value = _read().get(fingerprint)
+        return None if value is None else as_mpp(value)
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("%s cannot be read (%s). Give the pixel size of this slide again.", _file(), error)
+        return None
 
 
 def remember_mpp(fingerprint: str, mpp: Mpp) -> None:
-    """Keep ``mpp`` for this slide. Raises SlideError where the folder cannot be written."""
-    known = _read() | {fingerprint: list(mpp)}
+    """Keep ``mpp`` for this slide; warns where the folder cannot be written."""
     file = _file()
-    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        known = _read()
+    except ValueError:  # damaged: what it held is lost
+        known = {}
+    except OSError:  # not ours to overwrite
+        logger.warning("The pixel size is not remembered: %s cannot be read.", file)
+        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(known, indent=1))
-        draft.replace(file)
+        write_whole(file, json.dumps(known | {fingerprint: list(mpp)}, indent=1).encode())
     except OSError as error:
-        raise SlideError(
-            f"The pixel size cannot be remembered in {file}: {error}. Make that folder writable."
-        ) from error
+        logger.warning("The pixel size cannot be remembered in %s: %s.", file, error)
 
 
 def _file() -> Path:
     return home() / "mpp.json"
 
 
-def _read() -> dict[str, list[float]]:
+def _read() -> dict[str, Any]:
+    """Return what is remembered; raises OSError, or ValueError where the file is damaged."""
     try:
-        known: dict[str, list[float]] = json.loads(_file().read_text())
+        known = json.loads(_file().read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
-        raise SlideError(
-            f"{_file()} is damaged ({error}). Delete it; pixel sizes can be given again."
-        ) from error
+    if not isinstance(known, dict):
+        raise ValueError("it holds no pixel sizes by slide")
     return known

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import openslide
+import tifffile
 from PIL import Image
 
 from ..errors import SlideError
@@ -34,6 +35,8 @@ class OpenSlideBackend:
         self.path = path
         self.properties: Mapping[str, str] = dict(self._slide.properties)
         self.vendor = self.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+        if self.vendor == "generic-tiff":
+            _require_rgb(path)
         self.level_shapes = tuple((h, w) for w, h in self._slide.level_dimensions)
         self.associated: Mapping[str, tuple[int, int]] = {
             name: self._size_of(name) for name in self._slide.associated_images
@@ -120,3 +123,11 @@ class OpenSlideBackend:
         except (KeyError, ValueError):
             return None
         return y, x, y + h, x + w
+
+
+def _require_rgb(path: Path) -> None:
+    """Refuse labels, masks, grey and 16-bit images, which OpenSlide would draw as if they were colours."""
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        if page.dtype != np.uint8 or page.samplesperpixel < 3:
+            raise SlideError(f"not an 8-bit RGB image ({page.samplesperpixel} x {page.dtype} a pixel)")

@@ -30,6 +30,8 @@ def open_backend(path: Path, backend: str | None = None) -> tuple[Backend, dict[
         raise SlideError(f"{path} cannot be opened: {error.strerror}.") from error
     if path.is_dir():
         raise SlideError(f"{path} is a folder, not a slide. Give one slide file.")
+    if not path.stat().st_size:
+        raise SlideError(f"{path} is empty. Copy it again.")
     refused: dict[str, str] = {}
     for name in [backend] if backend else _order(path):
         try:
@@ -37,7 +39,10 @@ def open_backend(path: Path, backend: str | None = None) -> tuple[Backend, dict[
         except SlideError as error:
             refused[name] = str(error)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
-    raise SlideError(f"{path} cannot be opened as a slide. {reasons}.")
+    raise SlideError(
+        f"{path} cannot be opened as a slide ({reasons}). If it once did, copy it again; "
+        "the formats are listed by: napari-hwsi doctor."
+    )
 
 
 def _order(path: Path) -> list[str]:

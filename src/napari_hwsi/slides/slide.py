@@ -28,6 +28,14 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1024
 _LEVEL_TOLERANCE = 0.05
 _BAND_PX = 1 << 23  # source pixels held at a time while shrinking
+_HOW_FILE = (
+    "{} does not state its pixel size, which is needed for sizes in µm. Give it once, in µm per pixel (a 40x "
+    "scan has about 0.25, a 20x scan 0.5): mpp=0.5 in Python, --mpp 0.5 on the command line, the Slide dock "
+    "in napari. It is remembered for this slide."
+)
+_HOW_ARRAY = (
+    "{} has no pixel size, which is needed for sizes in µm. Give it with the array, in µm per pixel: mpp=0.5."
+)
 _NO_PIXELS: RGB = np.empty((0, 0, 0), np.uint8)
 _COARSE_ENOUGH = 2048  # a viewer is content with a coarsest level of this many pixels a side
 
@@ -138,11 +146,7 @@ class Slide:
     def require_mpp(self) -> Mpp:
         """Return mpp; raises ResolutionError that says how to give it."""
         if self.mpp is None:
-            raise ResolutionError(
-                f"{self.name} does not state its pixel size, which is needed for sizes in µm. Give it once, "
-                "in µm per pixel: mpp=0.25 in Python, --mpp 0.25 on the command line, the Slide dock in "
-                "napari. It is remembered for this slide."
-            )
+            raise ResolutionError(_HOW_FILE.format(self.name) if self.path else _HOW_ARRAY.format(self.name))
         return self.mpp
 
     def set_mpp(self, value: float | Sequence[float]) -> None:
@@ -259,7 +263,9 @@ class Slide:
         return out
 
     def thumbnail(self, max_size: int = 1024) -> RGB:
-        """Return the whole slide, area-resampled to at most ``max_size`` px a side."""
+        """Return the whole slide, area-resampled to at most ``max_size`` px a side; InputError below 1."""
+        if max_size < 1:
+            raise InputError(f"A thumbnail has at least one pixel a side, not {max_size}.")
         height, width = self.shape
         ratio = max(max(height, width) / max_size, 1.0)
         level = max((i for i, (y, x) in enumerate(self.level_downsamples) if max(y, x) <= ratio), default=0)

@@ -31,6 +31,8 @@ class TifffileBackend:
         """Open ``path``; raises SlideError when it is not an 8-bit RGB TIFF."""
         try:
             self._file = tifffile.TiffFile(path)
+        except tifffile.TiffFileError as error:
+            raise SlideError("not a TIFF file, or a damaged one") from error
         except Exception as error:  # a damaged header can make the parser raise anything
             raise SlideError(f"{type(error).__name__}: {error}") from error
         try:

@@ -2,7 +2,15 @@
 
 from .grid import MPP, PATCH_PX, PER_SIDE, REGION_PX, Grid, region_grid
 from .mask import TissueMask, tissue_mask
-from .stains import HE_MATRIX, StainKind, estimate_stains, optical_density, separate_stains, stain_kind
+from .stains import (
+    HE_MATRIX,
+    StainKind,
+    estimate_stains,
+    measurable_stain,
+    optical_density,
+    separate_stains,
+    stain_kind,
+)
 
 __all__ = [
     "HE_MATRIX",
@@ -14,6 +22,7 @@ __all__ = [
     "StainKind",
     "TissueMask",
     "estimate_stains",
+    "measurable_stain",
     "optical_density",
     "region_grid",
     "separate_stains",

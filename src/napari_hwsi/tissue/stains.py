@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..slides import RGB, Slide
+
+logger = logging.getLogger(__name__)
 
 StainKind: TypeAlias = Literal["h&e", "fluorescence", "other"]
 
@@ -84,3 +87,19 @@ def stain_kind(slide: Slide) -> StainKind:
         return "h&e"
     green_most = (stained[:, 1] > stained[:, 0]) & (stained[:, 1] > stained[:, 2])
     return "h&e" if green_most.mean() > 0.5 else "other"
+
+
+def measurable_stain(slide: Slide) -> StainKind:
+    """Return :func:`stain_kind`, for work that measures H&E: other stains are warned of.
+
+    Raises InputError for fluorescence.
+    """
+    kind = stain_kind(slide)
+    if kind == "fluorescence":
+        raise InputError(
+            f"{slide.name} looks like fluorescence: bright on a dark ground. What is measured here is H&E; "
+            "viewing the slide, its facts and the scale bar work all the same."
+        )
+    if kind == "other":
+        logger.warning("%s does not look like H&E; what is measured on it may be wrong.", slide.name)
+    return kind

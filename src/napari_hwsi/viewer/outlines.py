@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Shapes
 
 _THICK_PX = 3.0
+_NUMBER_PX = np.array([36.0, 6.0])  # down and right from where napari writes, above the corner, to within it
 _HIGHLIGHT = "hwsi_highlight"
 _MANY = 100  # each change of width draws all outlines anew
 _NEAR = 1.3
@@ -48,4 +49,9 @@ def _fit(layer: Shapes, zoom: float) -> None:
 def _set(layer: Shapes, width: float) -> None:
     row = layer.metadata.get(_HIGHLIGHT)
     layer.edge_width = [width * (2.5 if i == row else 1) for i in range(len(layer.data))]
+    if layer.text.anchor == "upper_left":
+        # Above a box at the top of the view a number is not seen; over nuclei alone it would hide them.
+        inwards = _NUMBER_PX * width / _THICK_PX
+        roomy = any((np.ptp(corners, axis=0) > 2 * inwards[0]).all() for corners in layer.data)
+        layer.text.translation = inwards * roomy
     layer.refresh(thumbnail=False, extent=False)  # napari keeps the width, but does not draw it anew

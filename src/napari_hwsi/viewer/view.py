@@ -55,6 +55,7 @@ class View:
         box: Box | None = None,
         answerer: str = "auto",
         history: Sequence[Answer] | None = None,
+        *,
         progress: Progress | None = None,
     ) -> Answer:
         """Ask about a box, the visible one where None, and outline the places the answer rests on.

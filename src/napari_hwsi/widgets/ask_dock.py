@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton
 from ..chat import Answer, ask_stream
 from ..errors import HwsiError
 from ..progress import Progress
+from ..slides import Slide
 from ..viewer.layers import LayerData, result_data, show_evidence, show_result
 from ..viewer.outlines import highlight
 from ..viewer.region import fly_to
 from ..viewer.results import result_for
-from ..viewer.state import part_layer, require_slide_layer, result_of, slide_of
+from ..viewer.state import part_layer, require_slide_layer, result_of, slide_layers, slide_of
 from . import tooltips
 from .answerers import AnswererBox
 from .dock import Dock
@@ -46,6 +47,7 @@ class AskDock(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._asked: list[str] = []
+        self._recalled = 0
         self._outlined: Turn | None = None
         self._following = False
         self.scope_box = ScopeBox()
@@ -57,9 +59,9 @@ class AskDock(Dock):
         form.addRow(self.answerer_box.server)
         self.top.addLayout(form)
         self.preview = Preview()
-        self.talk = Talk()
+        self.talk: Talk  # that of the slide
+        self._talks: dict[Slide | None, Talk] = {}
         self.body.addWidget(self.preview)
-        self.body.addWidget(self.talk)
         self.body.addStretch(1)
         self.question = QLineEdit()
         self.question.setPlaceholderText("Ask about the visible region…")
@@ -91,8 +93,19 @@ class AskDock(Dock):
         self.refresh()
 
     def on_slide(self) -> None:
-        """Begin anew: a conversation is about one slide."""
-        self.clear()
+        """Go on with the conversation about this slide; that of a slide that was closed goes with it."""
+        self.task.cancel()
+        self.task.say("")
+        self._outlined = None
+        open_now = {slide_of(layer) for layer in slide_layers(self.viewer)}
+        for slide in [slide for slide in self._talks if slide not in open_now]:
+            self._talks.pop(slide).deleteLater()
+        if self.slide not in self._talks:
+            self._talks[self.slide] = Talk()
+            self.body.insertWidget(1, self._talks[self.slide])
+        self.talk = self._talks[self.slide]
+        for talk in self._talks.values():
+            talk.setVisible(talk is self.talk)
         self._on_view()
 
     def ask(self, question: str) -> None:
@@ -120,16 +133,21 @@ class AskDock(Dock):
             self.task.attempt(lambda: fly_to(self.viewer, self.layer, place.box))
 
     def eventFilter(self, source: QObject | None, event: QEvent | None) -> bool:
-        """Qt: in the question line, Up brings back the last question and Esc stops."""
+        """Qt: in the question line, Up and Down bring back earlier questions, Esc stops."""
         if source is self.question and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             key = event.key()
-            if key == Qt.Key.Key_Up and self._asked:
-                self.question.setText(self._asked[-1])
+            if key in (Qt.Key.Key_Up, Qt.Key.Key_Down) and self._asked:
+                self._recall(-1 if key == Qt.Key.Key_Up else 1)
                 return True
             if key == Qt.Key.Key_Escape and self.task.busy:
                 self.stop()
                 return True
         return bool(super().eventFilter(source, event))
+
+    def _recall(self, step: int) -> None:
+        """Show an older or a younger question; past the youngest an empty line."""
+        self._recalled = min(max(self._recalled + step, 0), len(self._asked))
+        self.question.setText([*self._asked, ""][self._recalled])
 
     def _send(self) -> None:
         question = self.question.text().strip()
@@ -147,6 +165,7 @@ class AskDock(Dock):
         if self.answerer_box.is_server:
             self.preview.want(slide, scope.box)
         self._asked.append(question)
+        self._recalled = len(self._asked)
         turn = self.talk.begin(question, _ABOUT[self.scope_box.currentText()])
         turn.chosen.connect(self.show_place)
         turn.pointed.connect(self._point)

@@ -15,7 +15,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from scipy import ndimage
 
 from ..chat import Answer
-from ..errors import HwsiError, InputError, StoreError
+from ..errors import HwsiError, InputError, StoreError, TissueError
 from ..slides import Slide, open_slide
 from ..tissue import stain_kind, tissue_mask
 from ..units import Box
@@ -104,11 +104,13 @@ def _analyse_and_ask(viewer: napari.Viewer, layer: Image, slide: Slide, output: 
 def _place_to_look_at(slide: Slide) -> Box:
     """Return a box of 0.4 mm with as much tissue as any, nearest the middle of the tissue."""
     mask, mpp = tissue_mask(slide), slide.require_mpp()
+    if not mask.mask.any():
+        raise TissueError(f"There is no tissue on {slide.name}, so there is nothing to ask about.")
     half = np.minimum(_VIEW_UM / np.array(mpp) / 2, np.array(slide.shape) / 2)
     window = np.maximum(np.round(2 * half / mask.downsample).astype(int), 1)
     share = ndimage.uniform_filter(mask.mask.astype(np.float32), tuple(window), mode="constant")
     full = np.argwhere(share > share.max() * 0.98)
-    middle = np.argwhere(mask.mask).mean(0) if mask.mask.any() else np.array(mask.mask.shape) / 2
+    middle = np.argwhere(mask.mask).mean(0)
     nearest = full[np.argmin(((full - middle) ** 2).sum(1))]
     y, x = (nearest + 0.5) * mask.downsample
     return round(y - half[0]), round(x - half[1]), round(y + half[0]), round(x + half[1])

@@ -8,6 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..chat import Picture, picture_of
+from ..chat.answer import mpp_in_words
 from ..progress import Progress
 from ..slides import Slide
 from ..units import Box
@@ -69,7 +70,7 @@ class Preview(QWidget):
 
     def _on_picture(self, seen: Picture) -> None:
         height, width = seen.pixels.shape[:2]
-        self._show(seen, f"Sent with the question: {width} x {height} px at {seen.mpp[0]:.3g} µm/px")
+        self._show(seen, f"Sent with the question: {width} x {height} px at {mpp_in_words(seen.mpp)}")
 
     def _show(self, seen: Picture | None, words: str) -> None:
         self.picture = seen

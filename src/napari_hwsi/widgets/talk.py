@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]  # qtpy
 from qtpy.QtGui import QEnterEvent, QResizeEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from ..chat.answer import Answer
+from ..chat.answer import Answer, mpp_in_words
 from ..evidence import Evidence
 from . import tooltips
 from .dock import wrapped
@@ -113,7 +113,7 @@ class Turn(QFrame):
         for place in answer.evidence[len(self.evidence) :]:
             self._add_place(place)
         by = answer.answerer if answer.model is None else f"{answer.model}"
-        seen = "" if answer.picture_mpp is None else f", picture at {answer.picture_mpp[0]:.3g} µm/px"
+        seen = "" if answer.picture_mpp is None else f", picture at {mpp_in_words(answer.picture_mpp)}"
         self.status.setText(f"{by} ({answer.where}{seen})")
         for note in answer.notes:
             self._notes.addWidget(_small(note))
