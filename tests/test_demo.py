@@ -39,8 +39,8 @@ def test_a_slide_is_opened_analysed_and_asked_about(data: Path, tmp_path: Path) 
 def test_fluorescence_is_shown_and_what_still_works_is_said(data: Path, tmp_path: Path) -> None:
     done = demo("--slide", data / "wsi" / "test3-DAPI-2-387.ndpi", "--output", tmp_path)
     assert done.returncode == 1
-    assert "not H&E (fluorescence)" in done.stderr
-    assert "Viewing it" in done.stderr
+    assert "is not H&E: it looks like fluorescence" in done.stderr
+    assert "viewing the slide" in done.stderr
     blue = np.asarray(Image.open(tmp_path / "window.png"))[..., 2]
     assert (blue > 200).sum() > 10_000
 

@@ -5,7 +5,6 @@ from .mask import TissueMask, tissue_mask
 from .stains import (
     HE_MATRIX,
     StainKind,
-    estimate_stains,
     measurable_stain,
     optical_density,
     separate_stains,
@@ -21,7 +20,6 @@ __all__ = [
     "Grid",
     "StainKind",
     "TissueMask",
-    "estimate_stains",
     "measurable_stain",
     "optical_density",
     "region_grid",

@@ -31,11 +31,6 @@ class TissueMask:
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
 
-    @property
-    def area_px(self) -> float:
-        """Tissue area in level-0 pixels."""
-        return float(self.mask.sum()) * self.downsample[0] * self.downsample[1]
-
     def area_in(self, box: Box) -> float:
         """Return the tissue area within ``box``, in level-0 pixels; parts of mask pixels count by area."""
         rows, columns = (

@@ -47,30 +47,6 @@ def separate_stains(rgb: RGB, matrix: NDArray[np.float64] | None = None) -> NDAr
     return optical_density(rgb) @ np.linalg.inv(basis).astype(np.float32)
 
 
-def estimate_stains(rgb: RGB, matrix: NDArray[np.float64] = HE_MATRIX) -> NDArray[np.float64]:
-    """Return the (2, 3) haematoxylin and eosin vectors of these pixels.
-
-    The extreme directions (1st and 99th percentile of the angle) in the plane that holds most
-    of the optical density (Macenko et al., ISBI 2009). rgb: (..., 3) uint8. Where too few
-    pixels are stained (under 1,000), or a direction comes out that no dye has, ``matrix`` is returned.
-    """
-    od = optical_density(rgb.reshape(-1, 3)).astype(np.float64)
-    od = od[od.mean(1) > _FAINT]
-    if len(od) < 1000:
-        return matrix
-    _, axes = np.linalg.eigh(np.cov(od.T))
-    plane = axes[:, [2, 1]] * np.where(axes[:, [2, 1]].sum(0) < 0, -1, 1)
-    angle = np.arctan2(od @ plane[:, 1], od @ plane[:, 0])
-    low, high = np.percentile(angle, [1, 99])
-    ends = np.array([plane @ [np.cos(a), np.sin(a)] for a in (low, high)])
-    if (ends < -0.05).any():
-        return matrix
-    ends = np.clip(ends, 0, None)
-    ends /= np.linalg.norm(ends, axis=1, keepdims=True)
-    # Haematoxylin absorbs more red than eosin does.
-    return ends[np.argsort(-ends[:, 0])]
-
-
 def stain_kind(slide: Slide) -> StainKind:
     """Return what kind of picture a slide is, judged from its thumbnail.
 
@@ -97,8 +73,8 @@ def measurable_stain(slide: Slide) -> StainKind:
     kind = stain_kind(slide)
     if kind == "fluorescence":
         raise InputError(
-            f"{slide.name} looks like fluorescence: bright on a dark ground. What is measured here is H&E; "
-            "viewing the slide, its facts and the scale bar work all the same."
+            f"{slide.name} is not H&E: it looks like fluorescence, bright on a dark ground. Nuclei, analysis "
+            "and questions are for H&E; viewing the slide, its facts and the scale bar work all the same."
         )
     if kind == "other":
         logger.warning("%s does not look like H&E; what is measured on it may be wrong.", slide.name)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from ..chat import Answer
 from ..errors import HwsiError, InputError, StoreError, TissueError
 from ..slides import Slide, open_slide
-from ..tissue import stain_kind, tissue_mask
+from ..tissue import measurable_stain, tissue_mask
 from ..units import Box
 from ..viewer.layers import show_slide
 from ..viewer.region import fly_to
@@ -44,7 +44,7 @@ def demo(path: Path | None, output: Path, mpp: float | None, stay: bool, say: Sa
     path: the user's slide, the built-in sample where None; output: folder of the result, and of the
     pictures of the window; mpp: µm per pixel of a slide that states none; stay: leave the window
     open until the user closes it, else take pictures; say: gets each line for the user. Raises what
-    opening and analysing raise; a slide that is not H&E is opened all the same, and InputError
+    opening and analysing raise; a fluorescence slide is opened all the same, and InputError
     tells what works on it.
     """
     try:
@@ -73,12 +73,7 @@ def demo(path: Path | None, output: Path, mpp: float | None, stay: bool, say: Sa
 
 
 def _analyse_and_ask(viewer: napari.Viewer, layer: Image, slide: Slide, output: Path, say: Say) -> Answer:
-    kind = stain_kind(slide)
-    if kind != "h&e":
-        raise InputError(
-            f"{slide.name} is not H&E ({kind}): nuclei, analysis and questions are for H&E. Viewing it, "
-            "magnifications, the scale bar, its facts and reading its pixels work as on any slide."
-        )
+    measurable_stain(slide)
     fly_to(viewer, layer, _place_to_look_at(slide))
     _pause()
     say(f"Analysing what is in view of {slide.name} …")
