@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +37,39 @@ def data() -> Path:
 def parity() -> Path:
     """Folder of seeded checkpoints and what the published architecture returns for them."""
     return _folder("HWSI_PARITY", ROOT.parent / "shared" / "parity", "Parity arrays")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Seeded checkpoints in the published layouts, and what the published architecture returns for them."""
+
+    folder: Path
+
+    def state(self, part: str, further: int = 0) -> dict[str, torch.Tensor]:
+        """Return a checkpoint by tensor name; ``further`` counts on from the seed of the golden arrays."""
+        return dict(_seeded(self.folder, part, further))
+
+    def golden(self, name: str = "golden") -> Mapping[str, np.ndarray]:
+        """Return the inputs and outputs kept in a file."""
+        return np.load(self.folder / f"{name}.npz")
+
+
+@lru_cache(maxsize=1)
+def _seeded(folder: Path, part: str, further: int) -> dict[str, torch.Tensor]:
+    import torch
+
+    spec = spec_from_file_location("seeded_weights", folder / "seeded_weights.py")
+    seeded = module_from_spec(spec)
+    spec.loader.exec_module(seeded)
+    layouts = json.loads((folder / "layouts.json").read_text())
+    values = seeded.seeded_state_dict(layouts["layouts"][part], layouts["seed"] + further)
+    return {name: torch.as_tensor(value) for name, value in values.items()}
+
+
+@pytest.fixture(scope="session")
+def published(parity: Path) -> Published:
+    """Seeded checkpoints and golden arrays of the published architectures."""
+    return Published(parity)
 
 
 @pytest.fixture(scope="session")

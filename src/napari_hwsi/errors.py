@@ -16,6 +16,10 @@ class SlideError(HwsiError, OSError):
     """A slide cannot be opened or read."""
 
 
+class SlideUnavailableError(SlideError):
+    """A slide file that was opened does not answer now; it may again."""
+
+
 class ResolutionError(HwsiError, ValueError):
     """A size on the ground is needed and the slide's µm per pixel is unknown or senseless."""
 
@@ -30,6 +34,10 @@ class TissueError(HwsiError, ValueError):
 
 class StoreError(HwsiError, OSError):
     """A result on disk cannot be written, read, or belongs to something else."""
+
+
+class WeightsError(HwsiError, ValueError):
+    """A checkpoint cannot be read, or is not of the network it was given for."""
 
 
 class EndpointError(HwsiError, ConnectionError):

@@ -1,0 +1,62 @@
+"""Where networks run, and how much they are given at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from ..errors import InputError
+
+logger = logging.getLogger(__name__)
+
+Out = TypeVar("Out")
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device to run on; 'auto' takes CUDA, then MPS, then the CPU. Raises InputError."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"Device {device!r} cannot be used here: {reason}") from error
+    return torch.device(device)
+
+
+def in_batches(run: Callable[[slice], Out], count: int, batch: int) -> Iterator[tuple[slice, Out]]:
+    """Run a function over ``count`` rows, ``batch`` at a time; yields (rows, result) in order.
+
+    Where the device runs out of memory the batch is halved, for good, and the same rows are tried again;
+    the error is raised only when one row alone is too much. Raises InputError for a batch below one.
+    """
+    if batch < 1:
+        raise InputError(f"A batch holds at least one, not {batch}.")
+    start = 0
+    while start < count:
+        rows = slice(start, min(start + batch, count))
+        try:
+            result = run(rows)
+        except RuntimeError as error:
+            size = rows.stop - rows.start
+            if not _out_of_memory(error) or size == 1:
+                raise
+            batch = size // 2
+        else:
+            yield rows, result
+            start = rows.stop
+            continue
+        # only here, with the failed attempt's tensors let go, is there memory to give back
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        logger.warning("Out of memory with %d at a time; going on with %d.", size, batch)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # MPS raises a plain RuntimeError
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
