@@ -59,12 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     info = _command(commands, "info", _info, "what a slide file holds")
-    info.add_argument("slide", type=Path)
+    info.add_argument("slide", type=_place)
     info.add_argument("--backend", help="what reads the file; default: the first that can")
     _mpp(info)
+    _icc(info)
 
     cells = _command(commands, "cells", _cells, "find the nuclei of a slide and measure them")
-    cells.add_argument("slide", type=Path)
+    cells.add_argument("slide", type=_place)
     cells.add_argument(
         "-o",
         "--output",
@@ -78,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     _box(cells)
     _segmenter(cells)
     _mpp(cells)
+    _icc(cells)
 
     analyze = _command(commands, "analyze", _analyze, "read slides at four scales into result stores")
-    analyze.add_argument("slides", type=Path, nargs="+", metavar="slide")
+    analyze.add_argument("slides", type=_place, nargs="+", metavar="slide")
     _store(analyze, "a result (.hwsi.zarr), or the folder that holds one for each slide")
     analyze.add_argument("--phrase", action="append", dest="phrases", help="filter phrase; may be repeated")
     analyze.add_argument(
@@ -92,11 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     _box(analyze)
     _segmenter(analyze)
     _mpp(analyze)
+    _icc(analyze)
 
     ask = _command(commands, "ask", _ask, "ask a question about a slide or a result")
     ask.add_argument(
         "slide",
-        type=Path,
+        type=_place,
         help="a slide: what is not analysed yet is analysed first, the whole slide unless a --box is given; "
         "or its .hwsi.zarr: without a --box it is asked about what it holds",
     )
@@ -109,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     _store(ask, "where the slide's result is or goes")
     _box(ask)
     _mpp(ask)
+    _icc(ask)
 
     demo = _command(commands, "demo", _demo, "open a slide in napari, analyse it, ask a question")
     demo.add_argument("--slide", type=Path, help="your own slide; the built-in sample otherwise")
@@ -136,6 +140,17 @@ def _mpp(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _icc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--icc", action="store_true", help="convert all pixels to sRGB by the colour profile in the file"
+    )
+
+
+def _place(text: str) -> Path | str:
+    """Leave an address (https://…, s3://…) as it is: a path would lose one of its slashes."""
+    return text if "://" in text else Path(text)
+
+
 def _box(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--box", type=int, nargs=4, metavar=("Y0", "X0", "Y1", "X1"), help="part of the slide, level-0 pixels"
@@ -161,7 +176,7 @@ def _info(options: argparse.Namespace) -> int:
     from .slides import open_slide
     from .tissue import stain_kind
 
-    with open_slide(options.slide, mpp=options.mpp, backend=options.backend) as slide:
+    with open_slide(options.slide, mpp=options.mpp, backend=options.backend, icc=options.icc) as slide:
         facts = {
             "name": slide.name,
             "shape_px": slide.shape,
@@ -173,6 +188,8 @@ def _info(options: argparse.Namespace) -> int:
             "bounds_px": slide.bounds,
             "picture": stain_kind(slide),
             "associated_images": list(slide.associated_images),
+            "icc_profile": slide.icc_profile_name,
+            "icc_used": slide.icc,
             "fingerprint": slide.fingerprint,
             "not_opened_by": slide.refused,
         }
@@ -189,6 +206,10 @@ def _info(options: argparse.Namespace) -> int:
         print(f"  pixel (y, x): {origin}")
         print(f"  scanned part (y0, x0, y1, x1): {', '.join(map(str, slide.bounds))}")
         print(f"  associated images: {', '.join(slide.associated_images) or 'none'}")
+        use = "all pixels converted to sRGB by it" if slide.icc else "not used; --icc converts by it"
+        print(
+            f"  colour profile: {f'{slide.icc_profile_name} ({use})' if slide.icc_profile_name else 'none'}"
+        )
         print(f"  fingerprint:  {slide.fingerprint}")
         for backend, reason in slide.refused.items():
             print(f"  not read by {backend}: {reason}")
@@ -205,7 +226,7 @@ def _cells(options: argparse.Namespace) -> int:
         raise InputError(f"{options.output} must end in {' or '.join(writers)}.")
     if os.path.isdir(options.output) or not os.access(options.output.parent, os.W_OK):
         raise StoreError(f"{options.output} cannot be written. Choose a file in a folder that can.")
-    with open_slide(options.slide, mpp=options.mpp) as slide, _Line() as progress:
+    with open_slide(options.slide, mpp=options.mpp, icc=options.icc) as slide, _Line() as progress:
         cells = segment_cells(
             slide,
             box=options.box,
@@ -236,8 +257,8 @@ def _analyze(options: argparse.Namespace) -> int:
     for path in options.slides:
         try:
             with (
-                open_slide(path, mpp=options.mpp) as slide,
-                _Line(path.name if several else None) as progress,
+                open_slide(path, mpp=options.mpp, icc=options.icc) as slide,
+                _Line(slide.name if several else None) as progress,
             ):
                 result = analyze(
                     slide,
@@ -310,13 +331,13 @@ def _result(options: argparse.Namespace, progress: Progress) -> Hierarchy:
     from .hierarchy import analyze, extend, has_result, open_result
     from .slides import open_slide
 
-    if options.slide.name.endswith(_SUFFIX):
-        if options.mpp or options.store:
+    if str(options.slide).endswith(_SUFFIX):
+        if options.mpp or options.store or options.icc:
             raise InputError(
-                f"{options.slide} is a result: its pixel size and place are settled. Leave them out."
+                f"{options.slide} is a result: its pixel size, colours and place are settled. Leave them out."
             )
         return open_result(options.slide)
-    slide = open_slide(options.slide, mpp=options.mpp)
+    slide = open_slide(options.slide, mpp=options.mpp, icc=options.icc)
     store = _store_of(slide, options.store)
     if not has_result(store):
         return analyze(slide, store, box=options.box, progress=progress)

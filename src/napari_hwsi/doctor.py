@@ -60,9 +60,21 @@ def examine() -> list[Finding]:
         Finding(
             "Slide formats",
             "ok",
-            "verified on real files: Aperio SVS (JPEG, JPEG 2000), Hamamatsu NDPI, OME-TIFF. Unverified, as "
-            "OpenSlide gives them: MIRAX, Leica, Ventana, Philips, Trestle, Sakura, Zeiss, DICOM",
+            "verified on real files: Aperio SVS (JPEG, JPEG 2000), Hamamatsu NDPI, OME-TIFF. Verified on "
+            "files written from real slides: DICOM, OME-Zarr 0.4 and 0.5, tiled and flat TIFF, PNG, JPEG, "
+            "BMP, WebP. Unverified, as OpenSlide gives them: MIRAX, Leica, Ventana, Philips, Trestle, "
+            "Sakura, Zeiss",
         ),
+        _extra(
+            "DICOM",
+            "wsidicom",
+            "'napari-hwsi[dicom]'",
+            "OpenSlide reads it, one file of the folder being given",
+        ),
+        _extra(
+            "Zarr at https://", "aiohttp", "'napari-hwsi[remote]'", "slides of this machine need nothing more"
+        ),
+        _extra("Zarr at s3://", "s3fs", "s3fs", "slides of this machine need nothing more"),
     ]
 
 
@@ -71,6 +83,13 @@ def _package(name: str) -> Finding:
         return Finding(name, "ok", version(name))
     except PackageNotFoundError:
         return Finding(name, "missing", "not installed", f"pip install {name}")
+
+
+def _extra(subject: str, name: str, package: str, otherwise: str) -> Finding:
+    found = _package(name)
+    if found.state == "ok":
+        return Finding(subject, "ok", f"{name} {found.detail}")
+    return Finding(subject, "optional", f"{name} is not installed; {otherwise}", f"pip install {package}")
 
 
 def qt_binding() -> Finding:

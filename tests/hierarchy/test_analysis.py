@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+import tifffile
 
 import napari_hwsi as hwsi
 from napari_hwsi.cells import Classical, segment_cells
@@ -16,7 +17,7 @@ from napari_hwsi.errors import (
     Cancelled,
     InputError,
     ResolutionError,
-    SlideError,
+    SlideUnavailableError,
     StoreError,
     TissueError,
 )
@@ -199,24 +200,58 @@ def test_one_part_alone(slide_file: Path, tmp_path: Path) -> None:
     assert result.covers((3200, 3200, 3300, 3300), parts=["patches"])
 
 
-def test_an_unreadable_place_is_left_out_and_said(slide_file: Path, tmp_path: Path) -> None:
-    """One compressed tile of the first region is overwritten with zeros."""
-    import tifffile
-
-    broken = tmp_path / "broken.tif"
-    shutil.copy(slide_file, broken)
-    with tifffile.TiffFile(broken) as file:
+def damage_a_tile(path: Path, y: int, x: int) -> None:
+    """Overwrite the compressed tile at a place of level 0 with zeros."""
+    with tifffile.TiffFile(path) as file:
         page = file.pages[0]
-        tile = (3700 // 256) * -(-page.shape[1] // 256) + 3700 // 256
+        tile = (y // 256) * -(-page.shape[1] // 256) + x // 256
         offset, size = page.dataoffsets[tile], page.databytecounts[tile]
-    with broken.open("rb+") as stream:
+    with path.open("rb+") as stream:
         stream.seek(offset)
         stream.write(bytes(size))
+
+
+def test_an_unreadable_place_is_marked_and_all_else_is_kept(
+    slide_file: Path, result: hwsi.Hierarchy, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copy(slide_file, tmp_path / "broken.tif"))
+    damage_a_tile(broken, 3700, 3700)
+    whole = result
     result = hwsi.analyze(broken, tmp_path / "broken.hwsi.zarr")
-    assert result.regions["status"].tolist() == ["skipped", "done", "done", "done"]
-    assert "broken.tif" in result.regions["reason"][0]
-    with pytest.raises(SlideError):
-        extend(result, box=(3700, 3700, 3710, 3710))
+    assert (result.regions["status"] == "done").all()
+    patches, vectors = result.patches, result.patch_vectors
+    hit = ~patches["readable"].to_numpy()
+    meets = (patches["y0"] < 3840) & (patches["y1"] > 3584) & (patches["x0"] < 3840) & (patches["x1"] > 3584)
+    np.testing.assert_array_equal(hit, meets & whole.patches["valid"])
+    assert hit.any()
+    assert not patches["valid"][hit].any()
+    assert not vectors[hit].any()
+    np.testing.assert_array_equal(vectors[~hit], whole.patch_vectors[~hit])
+    tile, around = (3584, 3584, 3840, 3840), (3500, 3500, 3900, 3900)
+    assert len(result.cells.in_box(tile)) == 0 < len(whole.cells.in_box(tile))
+    lost = len(whole.cells) - len(result.cells)
+    assert 0 < lost < 1.5 * len(whole.cells.in_box(around))
+    answer = hwsi.ask(result, "How many nuclei are there?", box=(3400, 3400, 4000, 4000))
+    assert any("could not be read" in note for note in answer.notes)
+
+
+def test_a_file_that_stops_answering_stops_the_run_and_keeps_what_is_done(
+    slide_file: Path, tmp_path: Path
+) -> None:
+    """The file loses its end when the second region starts, as a drive that goes away would have it."""
+    path = Path(shutil.copy(slide_file, tmp_path / "slide.tif"))
+    content = path.read_bytes()
+
+    def cut(step: Step) -> None:
+        if step.what == "regions" and step.done == 1:
+            path.write_bytes(content[: len(content) // 50])
+
+    with pytest.raises(SlideUnavailableError, match="drive"):
+        hwsi.analyze(path, tmp_path / "r.hwsi.zarr", progress=cut)
+    path.write_bytes(content)
+    assert hwsi.open_result(tmp_path / "r.hwsi.zarr").regions["status"].tolist().count("done") == 1
+    again = hwsi.analyze(path, tmp_path / "r.hwsi.zarr")
+    assert (again.regions["status"] == "done").all()
 
 
 def test_a_slide_that_moved(slide_file: Path, tmp_path: Path) -> None:

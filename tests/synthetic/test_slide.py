@@ -48,10 +48,11 @@ def test_other_seeds_differ(pixels: npt.NDArray[np.uint8]) -> None:
 
 def test_no_seam_where_blocks_meet(slide: SyntheticSlide, pixels: npt.NDArray[np.uint8]) -> None:
     """One rendering across a seam shows what the blocks beside it show."""
-    whole, regions = SyntheticSlide(SPEC).render((1500, 2500, 1580, 2620))
+    whole, regions, artefacts = SyntheticSlide(SPEC).render((1500, 2500, 1580, 2620))
     cut = slice(99, 179), slice(213, 333)
     np.testing.assert_array_equal(whole, pixels[cut])
     np.testing.assert_array_equal(regions, slide.truth((1500, 2500, 1580, 2620)).regions)
+    assert not artefacts.any()
 
 
 def test_truth_of_a_window_is_cut_from_the_truth_of_a_larger_one(truth: Truth) -> None:

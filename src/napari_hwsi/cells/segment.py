@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..errors import InputError, TissueError
 from ..progress import Progress, tell
@@ -152,7 +153,8 @@ def _segment_tile(slide: Slide, tile: Box, segmenter: Segmenter) -> Cells:
     y1, x1 = min(tile[2] + margin[0], slide.shape[0]), min(tile[3] + margin[1], slide.shape[1])
     scale = np.array(resolution) / own
     height, width = np.maximum(np.round(np.array([y1 - y0, x1 - x0]) / scale), 1).astype(int)
-    rgb = slide.read((y0, x0), (int(height), int(width)), mpp=resolution)
+    rgb, readable = slide.read_masked((y0, x0), (int(height), int(width)), mpp=resolution)
+    rgb[~readable] = slide.background  # a made-up pattern would have nuclei
     found = segmenter.segment(rgb, resolution)
     traced = trace(found.labels)
     placed = np.round((traced.vertices.astype(np.float64) * scale + (y0, x0)) * _GRAIN) / _GRAIN
@@ -164,8 +166,16 @@ def _segment_tile(slide: Slide, tile: Box, segmenter: Segmenter) -> Cells:
         mpp=own,
         measurements=measure_stains(found.labels, rgb),
     )
+    if not readable.all():
+        cells = cells.select(_whole(found.labels, readable))
     owned = cells.in_box(tile)
     return owned.select(np.lexsort((owned.centroids[:, 1], owned.centroids[:, 0])))
+
+
+def _whole(labels: NDArray[np.int32], readable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which labels 1 … N keep clear of pixels that could not be read: others may be cut."""
+    near = ndimage.binary_dilation(~readable, iterations=2)
+    return ~np.isin(np.arange(1, labels.max(initial=0) + 1), labels[near])
 
 
 def _joined(parts: list[Cells], tiles: list[Box], slide: Slide, segmenter: Segmenter) -> Cells:
@@ -186,4 +196,4 @@ def _facts(slide: Slide, segmenter: Segmenter, box: Box) -> dict[str, Any]:
         "box": box,
         "tile_px": TILE_PX,
         "segmenter": dict(segmenter.settings()),
-    }
+    } | ({"icc": slide.icc_profile_name} if slide.icc else {})

@@ -252,6 +252,13 @@ class Facts:
                 f"Only {share(self.part)} of the tissue of {self.place} is analysed; "
                 "numbers of nuclei are about that part."
             )
+        damaged = int((~self._patch_rows["readable"]).sum())
+        if damaged:
+            places = "patch" if damaged == 1 else "patches"
+            notes.append(
+                f"{damaged} {places} of {self.place} could not be read from the slide's file; "
+                "nuclei there are not counted."
+            )
         if min(box_size_um(self.box, self.mpp)) < SIDE_UM:
             notes.append(f"This view is smaller than a patch of {SIDE_UM:.0f} µm, and so are its places.")
         if self.result.slide_facts["stain"] != "h&e":

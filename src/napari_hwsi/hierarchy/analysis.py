@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from ..cells import Segmenter, find_segmenter
-from ..errors import HwsiError, InputError, SlideError, StoreError, TissueError
+from ..errors import HwsiError, InputError, SlideError, SlideUnavailableError, StoreError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, open_slide
-from ..tissue import measurable_stain, region_grid, tissue_mask
+from ..tissue import TissueMask, measurable_stain, region_grid, tissue_mask
 from ..units import Box, as_box, intersect
 from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
@@ -39,6 +39,7 @@ def analyze(
     mpp: float | Sequence[float] | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    tissue: TissueMask | None = None,
 ) -> Hierarchy:
     """Decompose a slide into regions, patches and cells; write the result region by region.
 
@@ -52,11 +53,13 @@ def analyze(
     in level-0 pixels; only regions that meet it are looked at, and are added to what is there.
     mpp: µm per level-0 pixel of a slide that states none. device: of a segmenter that is a network.
     progress: hears of what comes before and of 'regions', and is called within these too, so that raising
-    :class:`Cancelled` stops soon; what is finished is kept.
+    :class:`Cancelled` stops soon; what is finished is kept. tissue: what to analyse, such as an edited mask,
+    instead of what :func:`tissue_mask` finds; another mask than the last run's makes all parts anew.
 
     Raises SlideError; ResolutionError for a slide without mpp, or too coarse for 0.5 µm/px;
-    TissueError for a slide without tissue; InputError for fluorescence, unknown names, and a box
-    off the slide; StoreError for a store of another slide, in use, or that cannot be written.
+    TissueError for a slide without tissue; InputError for fluorescence, unknown names, a box off the
+    slide, and a mask of another slide; StoreError for a store of another slide, in use, or that cannot
+    be written.
     """
     chosen, wanted = profile_named(profile), chosen_parts(parts)
     worker = find_segmenter(segmenter or chosen.segmenter, device)
@@ -66,7 +69,7 @@ def analyze(
     with slide if own else nullcontext():
         if mpp is not None:
             slide.set_mpp(mpp)
-        _decompose(slide, target, chosen, worker, phrases, wanted, box, progress)
+        _decompose(slide, target, chosen, worker, phrases, wanted, box, progress, tissue=tissue)
     return Hierarchy(target, slide=None if own else slide)
 
 
@@ -102,6 +105,7 @@ def _decompose(
     box: Sequence[float] | None,
     progress: Progress | None,
     standing: Hierarchy | None = None,
+    tissue: TissueMask | None = None,
 ) -> None:
     """Do the work of :func:`analyze`; of :func:`extend` where there is a standing result to add to."""
     slide.require_mpp()
@@ -111,7 +115,9 @@ def _decompose(
     stain = measurable_stain(slide)
     grid = region_grid(slide)
     tell(progress, 0, 1, "looking for tissue")
-    tissue = tissue_mask(slide) if standing is None else standing.tissue
+    if tissue is None:
+        tissue = tissue_mask(slide) if standing is None else standing.tissue
+    tissue.check(slide)
     if not tissue.mask.any():
         raise TissueError(
             f"There is no tissue on {slide.name}, so there is nothing to analyse. "
@@ -159,6 +165,8 @@ def _run(
                     if region in missing[part]:
                         arrays = _compute(part, plan, slide, region, segmenter, beat)
                         store.journal.write(part, plan.keys[part], region, arrays)
+            except SlideUnavailableError:
+                raise
             except SlideError as error:
                 logger.warning("Region %d of %s is left out: %s", region, slide.name, error)
                 unreadable[region] = error

@@ -15,6 +15,7 @@ from ..cells import Cells
 from ..encoders import unit
 from ..errors import InputError, StoreError
 from ..slides import Slide, open_slide
+from ..slides.address import as_place
 from ..tissue import Grid, TissueMask
 from ..units import as_box
 from .cell_arrays import TABLE, cells_from_arrays
@@ -30,6 +31,7 @@ _PATCH_COLUMNS = (
     "patch",
     "tissue_fraction",
     "on_slide",
+    "readable",
     "valid",
     "selected",
     "rank",
@@ -86,7 +88,7 @@ class Hierarchy:
                 raise StoreError(
                     f"{self.slide_facts['name']} was analysed from memory. Analyse it again to read pixels."
                 )
-            if not Path(path).exists():
+            if isinstance(as_place(path), Path) and not Path(path).exists():
                 raise StoreError(
                     f"The slide of {self.path} is no longer at {path}. Give its new place: "
                     "result.open_slide(path)."
@@ -97,7 +99,7 @@ class Hierarchy:
 
     def open_slide(self, path: str | Path) -> Slide:
         """Open the slide of this result from another place; raises StoreError for another slide."""
-        slide = open_slide(path)
+        slide = open_slide(path, icc=bool(self.slide_facts.get("icc")))
         if slide.fingerprint != self.slide_facts["fingerprint"]:
             slide.close()
             raise StoreError(f"{path} is not the slide of {self.path}, {self.slide_facts['name']}.")
@@ -158,7 +160,7 @@ class Hierarchy:
     def patches(self) -> pd.DataFrame:
         """All patches of the regions whose patches are done, by region, then patch.
 
-        Columns: region, patch, y0, x0, y1, x1, tissue_fraction, on_slide, valid, selected, rank,
+        Columns: region, patch, y0, x0, y1, x1, tissue_fraction, on_slide, readable, valid, selected, rank,
         relevance, redundancy, redundant, n_cells, and one column of scores a phrase, named by it.
         """
         table = pd.DataFrame({name: self._read(f"patches/{name}") for name in _PATCH_COLUMNS})
@@ -190,9 +192,9 @@ class Hierarchy:
 
     @cached_property
     def tissue(self) -> TissueMask:
-        """Where tissue is, as the analysis saw it."""
+        """Where tissue and artefacts are, as the analysis saw them."""
         y, x = self._store.array_facts("slide/tissue_mask")["downsample"]
-        return TissueMask(self._read("slide/tissue_mask"), (y, x))
+        return TissueMask(self._read("slide/tissue_mask"), (y, x), self._read("slide/artefacts"))
 
     @property
     def type_names(self) -> tuple[str, ...]:
@@ -296,6 +298,12 @@ def open_result(store: str | Path, slide: Slide | None = None) -> Hierarchy:
         raise StoreError(
             f"{result.path} holds the result of another slide, {result.slide_facts['name']}, not of "
             f"{slide.name}. Choose another place for this one, or open that slide."
+        )
+    if bool(result.slide_facts.get("icc")) != slide.icc:
+        raise StoreError(
+            f"{result.path} was made {'without' if slide.icc else 'with'} the slide's colour profile, and "
+            f"{slide.name} is open {'with' if slide.icc else 'without'} it. Analyse it again, or open it the "
+            "same way."
         )
     made, given = result.slide_facts["mpp"], slide.mpp
     if given is not None and list(given) != made:

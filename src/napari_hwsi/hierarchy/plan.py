@@ -93,12 +93,14 @@ def make_plan(
     """
     encoder = profile.patch_encoder()
     fractions = np.array([tissue.coverage(grid.region_box(i)) for i in range(len(grid))], np.float32)
-    ground = {
+    ground: dict[str, Any] = {
         "fingerprint": slide.fingerprint,
         "grid": grid_facts(grid),
         "tissue": digest([tissue.downsample, tissue.mask.shape, np.packbits(tissue.mask).tobytes().hex()]),
         "format_version": FORMAT_VERSION,
     }
+    if slide.icc:
+        ground["icc"] = slide.icc_profile_name
     base = digest(ground)
     named = {"profile": profile.name, "profile_version": profile.version, "weights": {}}
     settings: dict[str, Mapping[str, Any]] = {
@@ -167,7 +169,7 @@ def slide_facts(slide: Slide, stain: StainKind) -> dict[str, Any]:
     mpp = slide.require_mpp()
     return {
         "name": slide.name,
-        "path": None if slide.path is None else str(slide.path.resolve()),
+        "path": slide.address,
         "fingerprint": slide.fingerprint,
         "shape": list(slide.shape),
         "mpp": list(mpp),
@@ -175,5 +177,6 @@ def slide_facts(slide: Slide, stain: StainKind) -> dict[str, Any]:
         "bounds": list(slide.bounds),
         "vendor": slide.vendor,
         "backend": slide.backend,
+        "icc": slide.icc_profile_name if slide.icc else None,
         "stain": stain,
     }

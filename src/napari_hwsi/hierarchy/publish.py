@@ -142,6 +142,7 @@ class _Draft:
                 "boxes": ("int64", (4,)),
                 "tissue_fraction": ("float32", ()),
                 "on_slide": ("float32", ()),
+                "readable": ("bool", ()),
                 "valid": ("bool", ()),
                 "selected": ("bool", ()),
                 "rank": ("int16", ()),
@@ -264,6 +265,7 @@ class _Draft:
         group.create_array("vector", data=mean.astype(np.float32))
         mask = group.create_array("tissue_mask", data=tissue.mask)
         mask.attrs["downsample"] = list(tissue.downsample)
+        group.create_array("artefacts", data=tissue.artefacts)
 
 
 def filtered(

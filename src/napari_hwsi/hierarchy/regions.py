@@ -6,55 +6,46 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..cells import Segmenter, segment_owned
-from ..slides import Slide
-from ..tissue import PATCH_PX, PER_SIDE, Grid
+from ..slides import Slide, stream_patches
+from ..tissue import PATCH_PX
 from ..units import Box
 from .cell_arrays import arrays_from_cells
 from .journal import Arrays
 from .plan import MIN_ON_SLIDE, MIN_TISSUE, Plan
 
-PATCH_ARRAYS = ("patch", "boxes", "tissue_fraction", "on_slide", "valid", "vectors")
+PATCH_ARRAYS = ("patch", "boxes", "tissue_fraction", "on_slide", "readable", "valid", "vectors")
+_BATCH = 32
 
 
 def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None]) -> Arrays:
     """Return the arrays of a region's 256 patches, named as in :mod:`.store`.
 
-    Pixels are read a row of patches at a time, so memory does not grow with the region.
-    Patches less than half on the slide, or with less than a tenth of tissue, are not valid
-    and have zero vectors. ``beat`` is called after each row.
+    Patches less than half on the slide, with less than a tenth of tissue, or with a pixel that cannot
+    be read, are not valid and have zero vectors. ``beat`` is called after each batch. Raises
+    SlideUnavailableError where the slide's file does not answer.
     """
     grid, encoder = plan.grid, plan.encoder
     boxes, on_slide = grid.patch_boxes(region), grid.on_slide(region)
     fraction = np.array([plan.tissue.coverage(_box(box)) for box in boxes], np.float32)
     valid = (on_slide >= MIN_ON_SLIDE) & (fraction >= MIN_TISSUE)
     vectors = np.zeros((len(boxes), encoder.width), np.float32)
-    for row in np.arange(len(boxes)).reshape(PER_SIDE, PER_SIDE):
-        wanted = row[valid[row]]
-        if len(wanted):
-            vectors[wanted] = encoder.encode(_patches(slide, grid, boxes, wanted))
+    wanted, readable = np.flatnonzero(valid), np.ones(len(boxes), bool)
+    for batch in stream_patches(slide, boxes[wanted, :2], grid.mpp, (PATCH_PX, PATCH_PX), _BATCH):
+        rows, whole = wanted[batch.indices], batch.readable
+        vectors[rows[whole]] = encoder.encode(batch.images[whole])
+        readable[rows] = whole
         beat()
     return {
         "patch": np.arange(len(boxes), dtype=np.int16),
         "boxes": boxes,
         "tissue_fraction": fraction,
         "on_slide": on_slide,
-        "valid": valid,
+        "readable": readable,
+        "valid": valid & readable,
         "vectors": vectors,
     }
-
-
-def _patches(
-    slide: Slide, grid: Grid, boxes: NDArray[np.int64], wanted: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """Read the patches ``wanted`` of one row in one piece, (N, 256, 256, 3)."""
-    first, last = wanted[0], wanted[-1]
-    y0, x0 = boxes[first, :2]
-    band = slide.read((int(y0), int(x0)), (PATCH_PX, int(last - first + 1) * PATCH_PX), mpp=grid.mpp)
-    tiles = band.reshape(PATCH_PX, -1, PATCH_PX, 3).swapaxes(0, 1)
-    return np.ascontiguousarray(tiles[wanted - first])
 
 
 def segment_region(

@@ -9,7 +9,8 @@ regions whose patches are done.
 array                               type, shape         meaning
 ==================================  ==================  ===========================================
 slide/vector                        float32 (W,)        mean of the region vectors
-slide/tissue_mask                   bool (y, x)         at attribute ``downsample``
+slide/tissue_mask                   bool (y, x)         at attribute ``downsample``; no artefacts
+slide/artefacts                     uint8 (y, x)        0, or the number of the kind (``ARTEFACTS``)
 regions/boxes                       int64 (R, 4)        y0, x0, y1, x1
 regions/tissue_fraction, on_slide   float32 (R,)        shares of the region's area
 regions/patches, cells              uint8 (R,)          0 pending, 1 done, 2 no tissue
@@ -19,6 +20,7 @@ regions/vectors                     float32 (R, W)      mean of the valid patch 
 patches/region, patch               int32, int16 (P,)   row order: by region, then patch
 patches/boxes                       int64 (P, 4)
 patches/tissue_fraction, on_slide   float32 (P,)        shares of the patch's area
+patches/readable                    bool (P,)           all its pixels could be decoded, where tried
 patches/valid                       bool (P,)           takes part in the filter
 patches/selected, rank              bool, int16 (P,)    kept; 0 = most relevant of its region, −1
 patches/relevance, redundancy       float32 (P,)        mean cosine to phrases, to other patches
@@ -64,7 +66,7 @@ from .journal import WORK, Journal
 T = TypeVar("T")
 
 FORMAT = "hwsi"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PENDING, DONE, NO_TISSUE = 0, 1, 2
 
 _PACKAGE = Path(__file__).resolve().parents[1]

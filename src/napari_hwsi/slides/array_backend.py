@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..units import Box, Mpp
 from .backend import RGB
+from .window import between_pixels, paste_inside
 
 
 class ArrayBackend:
@@ -19,6 +20,7 @@ class ArrayBackend:
     vendor = "array"
     background: tuple[int, int, int] = (255, 255, 255)
     bounds: Box | None = None
+    icc_profile: bytes | None = None
     associated: Mapping[str, tuple[int, int]] = MappingProxyType({})
     properties: Mapping[str, str] = MappingProxyType({})
 
@@ -31,16 +33,22 @@ class ArrayBackend:
             )
         self.image = image
         self.level_shapes: tuple[tuple[int, int], ...] = ((image.shape[0], image.shape[1]),)
+        self.tile_shapes: tuple[tuple[int, int], ...] = ((1024, 1024),)
         self.mpp = mpp
 
-    def read(self, level: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
-        """Return a copy of a window, white outside the image."""
-        out = np.full((*size, 3), 255, np.uint8)
-        (top, left), (height, width) = origin, self.level_shapes[0]
-        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + size[0], height), min(left + size[1], width)
-        if y0 < y1 and x0 < x1:
-            out[y0 - top : y1 - top, x0 - left : x1 - left] = self.image[y0:y1, x0:x1]
-        return out
+    def read(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> RGB:
+        """Return a copy of a window, white outside the image, bilinear between pixels."""
+        return between_pixels(self._whole, origin, size)
+
+    def _whole(self, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
+        inside = paste_inside(
+            self.level_shapes[0],
+            origin,
+            size,
+            self.background,
+            lambda y0, y1, x0, x1: self.image[y0:y1, x0:x1],
+        )
+        return inside.copy() if inside.base is not None else inside
 
     def read_associated(self, name: str) -> RGB:
         """An array has no associated images."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..units import Box, Mpp
 
-RGB = NDArray[np.uint8]
+RGB: TypeAlias = NDArray[np.uint8]
 
 
 class Backend(Protocol):
@@ -20,19 +20,24 @@ class Backend(Protocol):
     vendor: str
     level_shapes: tuple[tuple[int, int], ...]
     """(Y, X) of each level, finest first."""
+    tile_shapes: tuple[tuple[int, int], ...]
+    """(Y, X) of the pieces that each level is stored in, or is best read in."""
     mpp: Mpp | None
     """µm per level-0 pixel as the file itself states it."""
     bounds: Box | None
     """The scanned part where the file names one, level-0 pixels."""
     background: tuple[int, int, int]
+    icc_profile: bytes | None
+    """The colour profile that the file carries for its pixels."""
     properties: Mapping[str, str]
     associated: Mapping[str, tuple[int, int]]
     """(Y, X) of the associated images, by name."""
 
-    def read(self, level: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
-        """Return (h, w, 3) of ``level``; origin (y, x) in level-0 px, size in pixels of that level.
+    def read(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> RGB:
+        """Return (h, w, 3) of ``level``; origin (y, x) and size in pixels of that level.
 
-        What lies outside the level is ``background``.
+        An origin between pixels is interpolated. What lies outside the level is ``background``.
+        Raises SlideError where the file cannot be decoded.
         """
         ...
 

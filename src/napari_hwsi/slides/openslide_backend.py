@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,10 +18,37 @@ from PIL import Image
 from ..errors import SlideError
 from ..units import Box, Mpp
 from .backend import RGB
+from .tiff_level import SharedFile, TiffLevel, open_tiff
+from .window import paste_inside
+
+logger = logging.getLogger(__name__)
+
+_DIRECT = ("aperio", "generic-tiff", "hamamatsu")
+"""Vendors whose levels are plain images of a TIFF file: their tiles can be decoded without OpenSlide."""
+_LARGEST_DIRECT_TILE_PX = 1 << 22
+_WHOLE = 1 / 512  # a place this near to a pixel is that pixel to within half a grey level
+_PROOF_PX = 256
+_DAMAGED = (
+    SlideError,
+    tifffile.TiffFileError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+)
+"""What reading a damaged directory of a TIFF file raises."""
+_BLOCK = 1024
 
 
 class OpenSlideBackend:
-    """One slide file opened by OpenSlide; transparent pixels are composited on its background."""
+    """One slide file opened by OpenSlide; transparent pixels are composited on its background.
+
+    The tiles of TIFF-family files are decoded directly where that gives what ``read_region`` gives,
+    which is tried on each level before its first use: it saves the conversions to ARGB and back.
+    Between pixels, and for all other files, pixels come from ``read_region``.
+    """
 
     name = "openslide"
 
@@ -38,6 +68,8 @@ class OpenSlideBackend:
         if self.vendor == "generic-tiff":
             _require_rgb(path)
         self.level_shapes = tuple((h, w) for w, h in self._slide.level_dimensions)
+        self._steps = tuple(float(step) for step in self._slide.level_downsamples)
+        self.tile_shapes = tuple(self._tile_shape(i) for i in range(len(self.level_shapes)))
         self.associated: Mapping[str, tuple[int, int]] = {
             name: self._size_of(name) for name in self._slide.associated_images
         }
@@ -45,11 +77,20 @@ class OpenSlideBackend:
         self.background = (int(colour[0:2], 16), int(colour[2:4], 16), int(colour[4:6], 16))
         self.mpp = self._mpp()
         self.bounds = self._bounds()
+        self._file = SharedFile(path)
+        self._tiff = self._open_tiff()
+        self._direct: dict[int, TiffLevel | None] = {}
+        self._proving = threading.Lock()
+        self.icc_profile = self._icc_profile()
 
-    def read(self, level: int, origin: tuple[int, int], size: tuple[int, int]) -> RGB:
+    def read(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> RGB:
         """Return what ``read_region`` gives at that place, without transparency."""
-        with self._reading(f"at {origin}, level {level}") as slide:
-            return self._composite(slide.read_region((origin[1], origin[0]), level, (size[1], size[0])))
+        whole = (round(origin[0]), round(origin[1]))
+        if max(abs(origin[0] - whole[0]), abs(origin[1] - whole[1])) < _WHOLE:
+            direct = self._direct_level(level)
+            if direct is not None:
+                return paste_inside(direct.shape, whole, size, self.background, direct.read)
+        return self._read_region(level, origin, size)
 
     def read_associated(self, name: str) -> RGB:
         """Return the label, macro or thumbnail image as the file holds it."""
@@ -63,6 +104,81 @@ class OpenSlideBackend:
                 self._closed = True
                 self._turn.wait_for(lambda: self._readers == 0)
                 self._slide.close()
+        self._file.close()
+        with self._proving:
+            if self._tiff is not None:
+                self._tiff.close()
+            self._tiff = None
+
+    def _read_region(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> RGB:
+        y, x = (round(o * self._steps[level]) for o in origin)
+        with self._reading(f"at ({y}, {x}), level {level}") as slide:
+            return self._composite(slide.read_region((x, y), level, (size[1], size[0])))
+
+    def _open_tiff(self) -> tifffile.TiffFile | None:
+        try:
+            return open_tiff(self.path) if self.vendor in _DIRECT else None
+        except SlideError as error:
+            logger.debug("%s is read through OpenSlide alone: %s", self.path.name, error)
+            return None
+
+    def _direct_level(self, level: int) -> TiffLevel | None:
+        """Return the level's own tiles, None where they are not the same pixels as OpenSlide's."""
+        with self._proving:
+            if self._tiff is None:
+                return None
+            if level not in self._direct:
+                self._direct[level] = self._proved(level)
+            return self._direct[level]
+
+    def _proved(self, level: int) -> TiffLevel | None:
+        direct = self._tiled_level(self.level_shapes[level])
+        if direct is None:
+            return None
+        th, tw = direct.tile_shape
+        for row, column in direct.stored():
+            size = (
+                min(th, _PROOF_PX, direct.shape[0] - row * th),
+                min(tw, _PROOF_PX, direct.shape[1] - column * tw),
+            )
+            place = (row * th, column * tw)
+            off = abs(place[0] * self._steps[level] % 1), abs(place[1] * self._steps[level] % 1)
+            if max(min(o, 1 - o) for o in off) > _WHOLE * self._steps[level]:
+                continue  # read_region would interpolate here
+            try:
+                own = direct.tile(row, column)[: size[0], : size[1]].astype(np.int16)
+                same = np.abs(own - self._read_region(level, place, size)).max() <= 1
+            except SlideError:
+                continue
+            if not same:
+                logger.info("%s, level %d: OpenSlide decodes it otherwise, so it does", self.path.name, level)
+            return direct if same else None
+        return None
+
+    def _tiled_level(self, shape: tuple[int, int]) -> TiffLevel | None:
+        assert self._tiff is not None
+        try:
+            for page in self._tiff.pages:
+                if isinstance(page, tifffile.TiffPage) and page.is_tiled and page.shape == (*shape, 3):
+                    level = TiffLevel(self._file, page, self.background)
+                    return level if math.prod(level.tile_shape) <= _LARGEST_DIRECT_TILE_PX else None
+        except _DAMAGED as error:
+            logger.debug("%s: %s is read through OpenSlide alone: %s", self.path.name, shape, error)
+        return None
+
+    def _icc_profile(self) -> bytes | None:
+        with suppress(SlideError), self._reading("for its colour profile") as slide:
+            return slide.read_region((0, 0), len(self.level_shapes) - 1, (1, 1)).info.get("icc_profile")
+        return None
+
+    def _tile_shape(self, level: int) -> tuple[int, int]:
+        try:
+            h, w = (
+                int(self.properties[f"openslide.level[{level}].tile-{side}"]) for side in ("height", "width")
+            )
+        except (KeyError, ValueError):
+            return _BLOCK, _BLOCK
+        return max(h, 1), max(w, 1)
 
     @contextmanager
     def _reading(self, where: str) -> Iterator[openslide.OpenSlide]:
@@ -126,8 +242,9 @@ class OpenSlideBackend:
 
 
 def _require_rgb(path: Path) -> None:
-    """Refuse labels, masks, grey and 16-bit images, which OpenSlide would draw as if they were colours."""
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        if page.dtype != np.uint8 or page.samplesperpixel < 3:
-            raise SlideError(f"not an 8-bit RGB image ({page.samplesperpixel} x {page.dtype} a pixel)")
+    """Refuse labels, masks, grey and 16-bit images, which OpenSlide would draw as if they were colours.
+
+    And images with fewer tiles than their stated size needs, which it would look for one by one.
+    """
+    with open_tiff(path) as file:
+        TiffLevel(SharedFile(path), file.pages.first, (255, 255, 255))

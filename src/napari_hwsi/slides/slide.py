@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeAlias
 
 import dask.array as da
 import numpy as np
 from dask.delayed import delayed
+from numpy.typing import NDArray
 
-from ..errors import InputError, ResolutionError
+from ..errors import InputError, ResolutionError, SlideError, SlideUnavailableError
 from ..units import Box, Mpp, as_mpp
+from .address import as_place, name_of
 from .array_backend import ArrayBackend
 from .backend import RGB, Backend
-from .fingerprint import array_fingerprint, file_fingerprint
+from .colour import ToSRGB, profile_name
+from .fingerprint import array_fingerprint, slide_fingerprint
+from .lazy import LazyLevel, coarser
 from .memory import recall_mpp, remember_mpp
+from .pyramid import exact_shapes, read_region_steps, true_ratios
+from .reader import Reader
 from .registry import open_backend
 from .resample import area_resample
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 1024
 _LEVEL_TOLERANCE = 0.05
+_EPSILON = 1e-6  # of a pixel: what rounding adds to a place
 _BAND_PX = 1 << 23  # source pixels held at a time while shrinking
 _HOW_FILE = (
     "{} does not state its pixel size, which is needed for sizes in µm. Give it once, in µm per pixel (a 40x "
@@ -37,6 +44,7 @@ _HOW_ARRAY = (
     "{} has no pixel size, which is needed for sizes in µm. Give it with the array, in µm per pixel: mpp=0.5."
 )
 _NO_PIXELS: RGB = np.empty((0, 0, 0), np.uint8)
+Fetch: TypeAlias = Callable[[int, tuple[float, float], tuple[int, int]], RGB]
 _COARSE_ENOUGH = 2048  # a viewer is content with a coarsest level of this many pixels a side
 
 
@@ -56,8 +64,9 @@ class Scale:
 class Slide:
     """One open slide; a context manager. Reading from several threads is allowed.
 
-    path: the file, None for an image in memory; name: for people to read;
-    refused: by backend, why it did not open the file.
+    path: the file or folder, None for an image in memory or at an address; address: where it was opened
+    from, as text, None for an image in memory; name: for people to read; refused: by backend,
+    why it did not open the file; icc: whether all pixels are converted to sRGB by the file's profile.
     """
 
     def __init__(
@@ -68,9 +77,15 @@ class Slide:
         name: str,
         fingerprint: str,
         refused: Mapping[str, str] | None = None,
+        address: str | None = None,
+        icc: bool = False,
     ) -> None:
         self._backend = backend
+        self._convert = ToSRGB(backend.icc_profile, name) if icc else None
+        self._reader = Reader(backend, path, self._convert)
         self.path = path
+        self.address = address
+        self.icc = icc
         self.name = name
         self.fingerprint = fingerprint
         self.refused = dict(refused or {})
@@ -90,7 +105,16 @@ class Slide:
 
     def close(self) -> None:
         """Close the file; reading afterwards is an error."""
-        self._backend.close()
+        self._reader.close()
+
+    @property
+    def available(self) -> bool:
+        """Whether the file answered when it was last read; a network drive may give up and come back."""
+        return self._reader.available
+
+    def on_trouble(self, listener: Callable[[bool], None]) -> None:
+        """Have ``listener(available)`` called when the file stops or starts answering, from any thread."""
+        self._reader.on_trouble(listener)
 
     @property
     def backend(self) -> str:
@@ -110,7 +134,16 @@ class Slide:
     @property
     def background(self) -> tuple[int, int, int]:
         """RGB of what lies outside the scan."""
-        return self._backend.background
+        own = self._backend.background
+        if self._convert is None:
+            return own
+        red, green, blue = self._convert(np.array([[own]], np.uint8))[0, 0].tolist()
+        return red, green, blue
+
+    @property
+    def icc_profile_name(self) -> str | None:
+        """Name of the colour profile that the file carries, None where it carries none."""
+        return profile_name(self._backend.icc_profile)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -122,11 +155,10 @@ class Slide:
         """(Y, X) of each level of the file, finest first."""
         return self._backend.level_shapes
 
-    @property
+    @cached_property
     def level_downsamples(self) -> tuple[tuple[float, float], ...]:
-        """(y, x) level-0 pixels per pixel of each level, from the true sizes."""
-        height, width = self.shape
-        return tuple((height / h, width / w) for h, w in self.level_shapes)
+        """(y, x) level-0 pixels per pixel of each level, as :func:`.pyramid.true_ratios` finds them."""
+        return true_ratios(self.level_shapes)
 
     @property
     def bounds(self) -> Box:
@@ -165,29 +197,44 @@ class Slide:
                 "contradicts it. Leave mpp out to use the file's own."
             )
 
+    @cached_property
+    def lazy_levels(self) -> list[LazyLevel]:
+        """Lazy levels for a viewer, finest first, padded at their end to lie on each other exactly.
+
+        The ratios of their shapes are the true ones, where these are whole. What cannot be read
+        is hatched, and tried again at the next look. A file whose coarsest level is larger than 2048
+        px a side is continued by levels averaged over 4 x 4 pixels, made when looked at.
+        """
+        extents, ratios = list(self.level_shapes), list(self.level_downsamples)
+        while max(extents[-1]) > _COARSE_ENOUGH:
+            extents.append((-(-extents[-1][0] // 4), -(-extents[-1][1] // 4)))
+            ratios.append((ratios[-1][0] * 4, ratios[-1][1] * 4))
+        shapes = exact_shapes(self.shape, ratios) or extents
+        levels: list[LazyLevel] = []
+        for i, shape in enumerate(shapes):
+            if i < len(self.level_shapes):
+                tile = self._backend.tile_shapes[i]
+                levels.append(LazyLevel(partial(self._salvaged, i), extents[i], shape, tile, self.background))
+            else:
+                levels.append(coarser(levels[-1], shape, self.background))
+        return levels
+
+    def _salvaged(self, level: int, y0: int, y1: int, x0: int, x1: int) -> tuple[RGB, bool]:
+        pixels, readable = self._reader.salvage(level, (y0, x0), (y1 - y0, x1 - x0))
+        return pixels, bool(readable.all())
+
     @property
     def levels(self) -> list[da.Array]:
-        """Lazy levels (Y, X, 3) uint8 RGB, finest first, in chunks of 1024 px.
+        """Lazy levels (Y, X, 3) uint8 RGB, finest first, in chunks of 512 to 1024 px.
 
-        A file whose coarsest level is larger than 2048 px a side is continued by
-        levels averaged over 4 x 4 pixels, made when looked at.
+        They are those of :attr:`lazy_levels` without the padding.
         """
-        arrays = [self._level(i) for i in range(len(self.level_shapes))]
-        while max(arrays[-1].shape[:2]) > _COARSE_ENOUGH:
-            arrays.append(_coarsen(arrays[-1]))
+        arrays = []
+        for i, lazy in enumerate(self.lazy_levels):
+            name = f"slide-{self.fingerprint}-{i}-{id(self)}"
+            array = da.from_array(lazy, chunks=lazy.chunks, name=name, meta=_NO_PIXELS)
+            arrays.append(array[: lazy.extent[0], : lazy.extent[1]])
         return arrays
-
-    def _level(self, level: int) -> da.Array:
-        backend, shape, full = self._backend, self.level_shapes[level], self.shape
-
-        def decode(block_info: Any = None) -> RGB:
-            (y0, y1), (x0, x1), _ = block_info[None]["array-location"]
-            origin = (round(y0 * full[0] / shape[0]), round(x0 * full[1] / shape[1]))
-            return backend.read(level, origin, (y1 - y0, x1 - x0))
-
-        name = f"slide-{self.fingerprint}-{level}-{id(self)}"
-        chunks = da.core.normalize_chunks((_CHUNK, _CHUNK, -1), (*shape, 3))
-        return da.map_blocks(decode, name=name, chunks=chunks, dtype=np.uint8, meta=_NO_PIXELS)
 
     def scale_at(self, mpp: float | Sequence[float] | None = None, level: int | None = None) -> Scale:
         """Return how a resolution (or a level) is read.
@@ -231,36 +278,60 @@ class Slide:
 
         origin: (y, x) in level-0 pixels; size: (h, w) in output pixels; the resolution is
         ``mpp``, or that of ``level``, or level 0, read as :meth:`scale_at` says. Outside the
-        slide is background. Raises ResolutionError, InputError, and SlideError where the
-        file cannot be decoded.
+        slide is background. A ``level`` is placed as OpenSlide's ``read_region`` places it, by the mean
+        ratio of its sizes; a ``mpp`` by the true ratio. Raises ResolutionError, InputError, and
+        SlideError where the file cannot be decoded.
         """
+        return self._read(origin, size, mpp, level, self._reader.read)
+
+    def read_masked(
+        self,
+        origin: Sequence[int],
+        size: Sequence[int],
+        mpp: float | Sequence[float] | None = None,
+        level: int | None = None,
+    ) -> tuple[RGB, NDArray[np.bool_]]:
+        """Return :meth:`read`, hatched where the file cannot be decoded, and which pixels could be, (h, w).
+
+        A pixel counts as readable where all that it was averaged from is. Raises ResolutionError
+        and InputError; SlideUnavailableError where the file does not answer at all.
+        """
+
+        try:
+            pixels = self.read(origin, size, mpp, level)
+        except SlideUnavailableError:
+            raise
+        except SlideError:
+            both = self._read(origin, size, mpp, level, self._marked)
+            return both[..., :3], both[..., 3] == 0
+        return pixels, np.ones(pixels.shape[:2], bool)
+
+    def _marked(self, level: int, place: tuple[float, float], extent: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return (h, w, 4): pixels, and 255 where they could not be read."""
+        pixels, readable = self._reader.salvage(level, place, extent)
+        return np.dstack([pixels, np.where(readable, np.uint8(0), np.uint8(255))])
+
+    def _read(
+        self,
+        origin: Sequence[int],
+        size: Sequence[int],
+        mpp: float | Sequence[float] | None,
+        level: int | None,
+        fetch: Fetch,
+    ) -> RGB:
         top, left, height, width = int(origin[0]), int(origin[1]), int(size[0]), int(size[1])
         if height < 1 or width < 1:
             raise InputError(f"A size is (h, w) of at least one pixel, not {tuple(size)!r}.")
         scale = self.scale_at(mpp, level)
-        of_level = self.level_downsamples[scale.level]
-        factor = (scale.downsample[0] / of_level[0], scale.downsample[1] / of_level[1])
+        if mpp is None:
+            step = read_region_steps(self.level_shapes)[scale.level]
+            return fetch(scale.level, (top / step, left / step), (height, width))
+        ratio = self.level_downsamples[scale.level]
+        factor = (scale.downsample[0] / ratio[0], scale.downsample[1] / ratio[1])
+        place = (top / ratio[0], left / ratio[1])
         if factor == (1.0, 1.0):
-            return self._backend.read(scale.level, (top, left), (height, width))
-        return self._resampled(scale.level, (top, left), (height, width), factor)
-
-    def _resampled(
-        self, level: int, origin: tuple[int, int], size: tuple[int, int], factor: tuple[float, float]
-    ) -> RGB:
-        """Shrink part of a level by ``factor``, in bands, so that memory follows the result's size."""
-        out = np.empty((*size, 3), np.uint8)
-        width = math.ceil(size[1] * factor[1])
-        rows = max(1, int(_BAND_PX / (width * factor[0])))
-        for top in range(0, size[0], rows):
-            count = min(rows, size[0] - top)
-            first = math.floor(top * factor[0])
-            height = math.ceil((top + count) * factor[0]) - first
-            place = (origin[0] + round(first * self.level_downsamples[level][0]), origin[1])
-            band = self._backend.read(level, place, (height, width))
-            out[top : top + count] = area_resample(
-                band, (count, size[1]), factor, (top * factor[0] - first, 0.0)
-            )
-        return out
+            return fetch(scale.level, place, (height, width))
+        return _shrunk(fetch, scale.level, place, (height, width), factor)
 
     def thumbnail(self, max_size: int = 1024) -> RGB:
         """Return the whole slide, area-resampled to at most ``max_size`` px a side; InputError below 1."""
@@ -272,7 +343,7 @@ class Slide:
         size = (max(1, round(height / ratio)), max(1, round(width / ratio)))
         source = self.level_shapes[level]
         factor = (source[0] / size[0], source[1] / size[1])
-        return self._resampled(level, (0, 0), size, factor)
+        return _shrunk(self._reader.read, level, (0, 0), size, factor)
 
     @property
     def associated_images(self) -> Mapping[str, da.Array]:
@@ -284,40 +355,54 @@ class Slide:
         }
 
 
-def _coarsen(array: da.Array) -> da.Array:
-    """Average 4 x 4 pixels; a last row or column that does not fill four is repeated to do so."""
-    padded = da.pad(array, [(0, -array.shape[0] % 4), (0, -array.shape[1] % 4), (0, 0)], mode="edge")
-    padded = padded.rechunk((_CHUNK * 4, _CHUNK * 4, 3))
-    return da.map_blocks(
-        _mean4,
-        padded,
-        dtype=np.uint8,
-        chunks=(*(tuple(c // 4 for c in axis) for axis in padded.chunks[:2]), (3,)),
-        meta=_NO_PIXELS,
-    )
-
-
-def _mean4(block: Any) -> RGB:
-    h, w, c = block.shape
-    mean = np.asarray(block, np.float32).reshape(h // 4, 4, w // 4, 4, c).mean((1, 3))
-    return np.rint(mean).astype(np.uint8, copy=False)
+def _shrunk(
+    fetch: Fetch, level: int, place: tuple[float, float], size: tuple[int, int], factor: tuple[float, float]
+) -> RGB:
+    """Shrink part of a level by ``factor``, in bands, so that memory follows the result's size."""
+    parts = []
+    y, x = place
+    left = math.floor(x)
+    width = math.ceil(x + size[1] * factor[1] - _EPSILON) - left
+    rows = max(1, int(_BAND_PX / (width * factor[0])))
+    for top in range(0, size[0], rows):
+        count = min(rows, size[0] - top)
+        start = y + top * factor[0]
+        first = math.floor(start)
+        height = math.ceil(start + count * factor[0] - _EPSILON) - first
+        band = fetch(level, (first, left), (height, width))
+        parts.append(area_resample(band, (count, size[1]), factor, (start - first, x - left)))
+    return np.concatenate(parts)
 
 
 def open_slide(
-    path: str | Path, mpp: float | Sequence[float] | None = None, backend: str | None = None
+    path: str | Path,
+    mpp: float | Sequence[float] | None = None,
+    backend: str | None = None,
+    icc: bool = False,
 ) -> Slide:
-    """Open a slide file.
+    """Open a slide: a file, a folder (DICOM, OME-Zarr), or the address of an OME-Zarr.
 
     mpp: (y, x) or one number in µm per level-0 pixel, for a file that states none;
-    remembered for this slide. backend: 'openslide' or 'tifffile', else chosen.
-    Raises SlideError, ResolutionError for a senseless mpp, InputError for an unknown backend.
+    remembered for this slide. backend: 'openslide', 'tifffile', 'wsidicom', 'zarr' or 'image', else
+    chosen. icc: convert all pixels to sRGB by the file's colour profile. A network is used only for
+    an address such as ``https://…`` or ``s3://…``. Raises SlideError, ResolutionError for a senseless
+    mpp, InputError for an unknown backend, MissingDependencyError where a format or a protocol
+    needs a package that is not installed.
     """
-    path = Path(path).expanduser()
-    opened, refused = open_backend(path, backend)
+    place = as_place(path)
+    opened, refused = open_backend(place, backend)
     for name, reason in refused.items():
-        logger.debug("%s was not opened by %s: %s", path.name, name, reason)
+        logger.debug("%s was not opened by %s: %s", place, name, reason)
     try:
-        slide = Slide(opened, path=path, name=path.name, fingerprint=file_fingerprint(path), refused=refused)
+        slide = Slide(
+            opened,
+            path=place if isinstance(place, Path) else None,
+            name=name_of(place),
+            fingerprint=slide_fingerprint(place, opened),
+            refused=refused,
+            address=str(place.resolve() if isinstance(place, Path) else place),
+            icc=icc,
+        )
         if mpp is not None:
             slide.set_mpp(mpp)
     except BaseException:

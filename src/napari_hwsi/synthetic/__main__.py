@@ -7,7 +7,7 @@ import sys
 
 from ..errors import HwsiError
 from ..progress import Step
-from .spec import Scanner, SlideSpec
+from .spec import ARTEFACTS, Scanner, SlideSpec
 from .write import write_slide
 
 
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--mpp", type=float, default=usage.mpp, help="µm per pixel")
     parser.add_argument("--grade", type=int, choices=(1, 2, 3), help="drawn from the seed by default")
     parser.add_argument("--quality", type=int, default=usage.scanner.jpeg_quality, help="JPEG, 1 to 100")
+    parser.add_argument("--artefacts", action="store_true", help="pens, folds, bubbles, blur and a coverslip")
     given = parser.parse_args()
     try:
         spec = SlideSpec(
@@ -31,6 +32,7 @@ def main() -> int:
             mpp=given.mpp,
             grade=given.grade,
             scanner=Scanner(jpeg_quality=given.quality),
+            artefacts=ARTEFACTS if given.artefacts else (),
         )
         write_slide(given.path, spec, _show)
     except HwsiError as error:

@@ -10,6 +10,9 @@ from .noise import generator
 
 Vector = tuple[float, float, float]
 
+ARTEFACTS: tuple[str, ...] = ("pen", "out of focus", "fold", "air bubble", "coverslip edge")
+"""Kinds of artefact a slide can be made with; a map of them holds 1 + the position in this tuple."""
+
 
 @dataclass(frozen=True)
 class Stain:
@@ -78,6 +81,7 @@ class SlideSpec:
 
     ``shape`` is (Y, X) at level 0, ``mpp`` µm per pixel (the same tissue at any mpp of one size
     on the ground); ``grade`` and ``stain`` are drawn from the seed where they are None.
+    ``artefacts`` are the kinds, out of ARTEFACTS, of which some are laid on the slide.
     """
 
     seed: int = 0
@@ -86,8 +90,11 @@ class SlideSpec:
     grade: int | None = None
     stain: Stain | None = None
     scanner: Scanner = field(default_factory=Scanner)
+    artefacts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not set(self.artefacts) <= set(ARTEFACTS):
+            raise InputError(f"Artefacts are chosen from {', '.join(ARTEFACTS)}; not {self.artefacts!r}.")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"The seed is a whole number from 0 to 2**63 - 1, not {self.seed}.")
         if len(self.shape) != 2 or not all(64 <= n <= 2**20 for n in self.shape):

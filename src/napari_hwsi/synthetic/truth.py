@@ -18,13 +18,15 @@ class Truth:
     """Truth of one window.
 
     ``labels`` (h, w) int32: 0, or 1 + the row of ``nuclei`` that owns the pixel; ``regions`` (h, w)
-    uint8: position in REGIONS; ``nuclei``: a row per nucleus seen in the window, see `nuclei_table`.
+    uint8: position in REGIONS; ``nuclei``: a row per nucleus seen in the window, see `nuclei_table`;
+    ``artefacts`` (h, w) uint8: 0, or 1 + the position in ARTEFACTS of what lies on the pixel.
     """
 
     box: Box
     labels: npt.NDArray[np.int32]
     regions: npt.NDArray[np.uint8]
     nuclei: pd.DataFrame
+    artefacts: npt.NDArray[np.uint8]
 
     @property
     def types(self) -> npt.NDArray[np.uint8]:

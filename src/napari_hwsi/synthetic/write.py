@@ -21,7 +21,7 @@ from ..progress import Progress, tell
 from .layout import REGIONS
 from .nuclei import TYPES, Nuclei
 from .slide import BLOCK, SyntheticSlide
-from .spec import SlideSpec
+from .spec import ARTEFACTS, SlideSpec
 
 _STEP = 4  # each level is this much coarser than the one before, as in Aperio files
 _MAP_STEP = 16  # px of level 0 for one px of the region map
@@ -41,7 +41,8 @@ def write_slide(
     ``path`` ends in .svs or .tif. Beside it go ``<stem>.truth.json`` (spec, findings, report, numbers of
     nuclei, area of regions) and ``<stem>.truth.npz``: a row per nucleus (``id``, centre ``y``, ``x`` in
     level-0 px, ``type``, ``major_um``, ``minor_um``, ``angle_rad``, ``mitosis``; block by block, then by y,
-    x) and ``regions``, the class map at every 16th pixel. The slide is made block by block: memory does
+    x) and ``regions``, the class map at every 16th pixel; on a slide with artefacts also theirs,
+    ``artefacts``. The slide is made block by block: memory does
     not depend on its size. The same spec gives the same bytes with the same library versions. Files
     appear under their names only when whole.
 
@@ -124,19 +125,16 @@ class _TruthFiles:
         self._folder = folder
         h, w = slide.shape
         half = _MAP_STEP // 2  # the map takes the middle pixel of each square
-        self._regions = np.memmap(
-            folder / "regions",
-            np.uint8,
-            "w+",
-            shape=((h + half - 1) // _MAP_STEP, (w + half - 1) // _MAP_STEP),
-        )
+        shape = (h + half - 1) // _MAP_STEP, (w + half - 1) // _MAP_STEP
+        names = ("regions", "artefacts") if slide.spec.artefacts else ("regions",)
+        self._maps = {name: np.memmap(folder / name, np.uint8, "w+", shape=shape) for name in names}
         self._files: dict[str, IO[bytes]] = {name: (folder / name).open("wb") for name in self._COLUMNS}
         self._rows = 0
         self._types = np.zeros(len(TYPES), np.int64)
         self._mitoses = 0
         self._area = np.zeros(len(REGIONS), np.int64)
 
-    def add(self, i: int, j: int, regions: npt.NDArray[np.uint8]) -> None:
+    def add(self, i: int, j: int, regions: npt.NDArray[np.uint8], artefacts: npt.NDArray[np.uint8]) -> None:
         """Take in the truth of one block."""
         h, w = self._slide.shape
         y0, x0 = i * BLOCK, j * BLOCK
@@ -145,8 +143,10 @@ class _TruthFiles:
         self._area += np.bincount(shown.ravel(), minlength=len(REGIONS))
         half = _MAP_STEP // 2
         side = BLOCK // _MAP_STEP
-        room = self._regions[i * side : (i + 1) * side, j * side : (j + 1) * side]
-        room[:] = regions[half::_MAP_STEP, half::_MAP_STEP][: room.shape[0], : room.shape[1]]
+        classes = {"regions": regions, "artefacts": artefacts}
+        for name, chart in self._maps.items():
+            room = chart[i * side : (i + 1) * side, j * side : (j + 1) * side]
+            room[:] = classes[name][half::_MAP_STEP, half::_MAP_STEP][: room.shape[0], : room.shape[1]]
         self._add_nuclei(self._slide.nuclei(box))
 
     def _add_nuclei(self, nuclei: Nuclei) -> None:
@@ -166,16 +166,20 @@ class _TruthFiles:
         """Return the paths of the finished table and of the finished facts."""
         for file in self._files.values():
             file.close()
-        self._regions.flush()
+        for chart in self._maps.values():
+            chart.flush()
         table = self._folder / "truth.npz"
         with zipfile.ZipFile(table, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, kind in self._COLUMNS.items():
                 self._pack(archive, name, kind, (self._rows,))
-            self._pack(archive, "regions", "|u1", self._regions.shape)
+            for name, chart in self._maps.items():
+                self._pack(archive, name, "|u1", chart.shape)
         slide = self._slide
+        spec = asdict(slide.spec)
+        kinds = spec.pop("artefacts")
         facts = {
             "format": "napari-hwsi synthetic truth 1",
-            "spec": asdict(slide.spec),
+            "spec": spec | ({"artefacts": kinds} if kinds else {}),
             "stain": asdict(slide.stain),
             "findings": slide.findings.as_dict(),
             "report": slide.report,
@@ -190,7 +194,7 @@ class _TruthFiles:
             "region_names": list(REGIONS),
             "region_map_step_px": _MAP_STEP,
             "type_names": list(TYPES),
-        }
+        } | ({"artefact_names": list(ARTEFACTS)} if kinds else {})
         path = self._folder / "truth.json"
         path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         return table, path
@@ -220,9 +224,9 @@ def _write_levels(
     def finest() -> Iterator[npt.NDArray[np.uint8]]:
         for i in range(rows):
             for j in range(columns):
-                image, regions = slide.block(i, j)
+                image, regions, artefacts = slide.block(i, j)
                 pyramid.add(i, j, image)
-                truth.add(i, j, regions)
+                truth.add(i, j, regions, artefacts)
                 tell(progress, i * columns + j + 1, rows * columns, "blocks")
                 yield image
 

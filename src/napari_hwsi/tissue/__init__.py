@@ -1,7 +1,8 @@
-"""Tissue, stains, and the grid of regions and patches."""
+"""Tissue and artefacts, stains, and the grid of regions and patches."""
 
+from .artefacts import ARTEFACTS
 from .grid import MPP, PATCH_PX, PER_SIDE, REGION_PX, Grid, region_grid
-from .mask import TissueMask, tissue_mask
+from .mask import CLASSES, TissueMask, tissue_mask
 from .stains import (
     HE_MATRIX,
     StainKind,
@@ -10,8 +11,11 @@ from .stains import (
     separate_stains,
     stain_kind,
 )
+from .thresholds import Thresholds
 
 __all__ = [
+    "ARTEFACTS",
+    "CLASSES",
     "HE_MATRIX",
     "MPP",
     "PATCH_PX",
@@ -19,6 +23,7 @@ __all__ = [
     "REGION_PX",
     "Grid",
     "StainKind",
+    "Thresholds",
     "TissueMask",
     "measurable_stain",
     "optical_density",

@@ -1,8 +1,9 @@
-"""Where tissue is."""
+"""Where tissue is, and what on a slide is not fit to be analysed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,26 +11,83 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.morphology import disk
 
-from ..slides import RGB, Slide
+from ..errors import InputError
+from ..slides import Slide
 from ..units import Box
-from .stains import optical_density
+from .artefacts import ARTEFACTS, find_artefacts
+from .overview import look_at
+from .shapes import drop_small
+from .thresholds import Thresholds
 
-_MPP = 8.0  # fine enough for a needle biopsy, one read of a low level for any slide
-_MAX_SIDE = 4096
 _SMALLEST_UM2 = 5_000.0
 _SMALLEST_HOLE_UM2 = 20_000.0
 _CLOSE_UM = 24.0
+
+
+GLASS, TISSUE = 0, 1
+CLASSES: tuple[str, ...] = ("empty glass", "tissue", *ARTEFACTS)
+"""Names of what a class map holds: positions in this tuple."""
 
 
 @dataclass(frozen=True)
 class TissueMask:
     """Tissue of a slide at low resolution.
 
-    mask: bool (y, x); downsample: (y, x) level-0 pixels per mask pixel; its origin is the slide's.
+    mask: bool (y, x), tissue that may be analysed, artefacts taken out; downsample: (y, x) level-0 pixels
+    per mask pixel, the origin is the slide's; artefacts: uint8 (y, x), 0 or 1 + position in ARTEFACTS,
+    none where not given; thresholds: those the mask was found by. Raises InputError for an artefact
+    without a name, maps of two shapes, and tissue on an artefact.
     """
 
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
+    artefacts: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        if not self.artefacts.size:
+            object.__setattr__(self, "artefacts", np.zeros(self.mask.shape, np.uint8))
+        if self.artefacts.shape != self.mask.shape:
+            raise InputError(
+                f"Tissue and artefacts are maps of one shape, not {self.mask.shape}, {self.artefacts.shape}."
+            )
+        if self.artefacts.max(initial=0) > len(ARTEFACTS):
+            raise InputError(f"Artefacts are numbered 1 to {len(ARTEFACTS)}, not {self.artefacts.max()}.")
+        if (self.mask & (self.artefacts > 0)).any():
+            raise InputError("A pixel is tissue or an artefact, not both.")
+
+    def check(self, slide: Slide) -> None:
+        """Raise InputError where the mask is not of a slide of this size."""
+        covered = [n * step for n, step in zip(self.mask.shape, self.downsample, strict=True)]
+        if any(
+            abs(have - side) > 2 * step
+            for have, side, step in zip(covered, slide.shape, self.downsample, strict=True)
+        ):
+            raise InputError(
+                f"The tissue mask covers {covered[0]:.0f} x {covered[1]:.0f} px (y, x); {slide.name} has "
+                f"{slide.shape[0]} x {slide.shape[1]}. Give a mask of this slide."
+            )
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """The class map (y, x): positions in CLASSES."""
+        return np.where(self.artefacts > 0, self.artefacts + TISSUE, self.mask).astype(np.uint8)
+
+    def edited(self, classes: NDArray[np.integer[Any]]) -> TissueMask:
+        """Return the mask that a changed class map (y, x) stands for: what was painted is what counts.
+
+        Raises InputError for a map of another shape or classes that have no name.
+        """
+        classes = np.asarray(classes)
+        if classes.shape != self.mask.shape:
+            raise InputError(f"The class map has the mask's shape, {self.mask.shape}, not {classes.shape}.")
+        if classes.size and not 0 <= classes.min() <= classes.max() < len(CLASSES):
+            raise InputError(
+                f"Classes are 0 to {len(CLASSES) - 1} ({', '.join(CLASSES)}); "
+                f"the map holds {classes.min()} to {classes.max()}."
+            )
+        artefacts = np.where(classes > TISSUE, classes - TISSUE, 0).astype(np.uint8)
+        return replace(self, mask=classes == TISSUE, artefacts=artefacts)
 
     def area_in(self, box: Box) -> float:
         """Return the tissue area within ``box``, in level-0 pixels; parts of mask pixels count by area."""
@@ -48,54 +106,34 @@ class TissueMask:
         return ndimage.label(self.mask, np.ones((3, 3)))[0].astype(np.int32)
 
 
-def tissue_mask(slide: Slide) -> TissueMask:
-    """Find the tissue of a bright-field slide.
+def tissue_mask(slide: Slide, thresholds: Thresholds | None = None) -> TissueMask:
+    """Find the tissue and the artefacts of a bright-field slide, from one read of a low level.
 
-    Read at about 8 µm/px (at most 4096 px a side; coarser without mpp). A pixel is tissue where
-    its colour is stained: the spread of its optical densities passes Otsu's threshold, held
-    within bounds that glass and pale stroma set. Marker ink, whose red absorption no eosin
-    or haematoxylin has, is left out. Gaps below 24 µm are closed, holes under 0.02 mm² filled,
-    specks under 0.005 mm² (and a tenth of the image) dropped.
+    The mask has pixels of about 8 µm, at most 1600 a side. A pixel is stained where the spread of
+    its optical densities passes Otsu's threshold, held within bounds that glass and pale stroma set; what is
+    stained and no artefact is tissue. Gaps below 24 µm are closed, holes under 0.02 mm² filled, specks
+    under 0.005 mm² (and a tenth of the image) dropped; what is left of holes is a hole of its section.
+    thresholds: those that are not to be found from the image. Without mpp, sizes are counted as if the
+    pixels of the mask were 8 µm. On fluorescence there is nothing to find: see :func:`stain_kind`.
     """
-    fine = max(slide.shape)
-    wanted = fine if slide.mpp is None else fine * max(slide.mpp) / _MPP
-    image = slide.thumbnail(int(np.clip(wanted, 256, _MAX_SIDE if slide.mpp else 1024)))
-    downsample = (slide.shape[0] / image.shape[0], slide.shape[1] / image.shape[1])
-    # Without mpp, sizes are those of a 20x scan; only the tidying depends on them.
-    pixel = np.prod(downsample) * np.prod(slide.mpp or (0.5, 0.5))
-    return TissueMask(_tidy(_stained(image), float(pixel)), downsample)
-
-
-def _stained(image: RGB) -> NDArray[np.bool_]:
-    smooth = np.stack([ndimage.gaussian_filter(image[..., c], 1) for c in range(3)], -1)
-    glass = np.percentile(smooth.reshape(-1, 3), 99, axis=0)
-    glass = np.where(glass < 200, 255, glass)
-    od = optical_density(smooth) - optical_density(np.rint(glass).astype(np.uint8))
-    spread = od.max(-1) - od.min(-1)
-    threshold = float(np.clip(threshold_otsu(spread), 0.03, 0.07))
-    # Ink grows from where it is strong to its pale rim.
-    red_absorbing = od[..., 0] > od[..., 1] * 1.1
-    ink = ndimage.binary_propagation(
-        red_absorbing & (od[..., 0] > od[..., 1] * 1.2) & (spread > 0.3), mask=red_absorbing
-    )
-    black = (od.min(-1) > 0.7) & (spread < 0.15)
-    return (spread > threshold) & ~ndimage.binary_dilation(ink | black, iterations=2)
+    view = look_at(slide)
+    given = thresholds or Thresholds()
+    tissue = given.tissue
+    if tissue is None:
+        tissue = min(max(float(threshold_otsu(view.spread)), 0.03), 0.07)
+    stained = view.spread > tissue
+    artefacts, used = find_artefacts(view, stained, replace(given, tissue=tissue))
+    mask = _tidy(stained & (artefacts == 0), view.pixel_um**2) & (artefacts == 0)
+    return TissueMask(mask, view.downsample, artefacts, used)
 
 
 def _tidy(mask: NDArray[np.bool_], pixel_um2: float) -> NDArray[np.bool_]:
     radius = max(1, round(_CLOSE_UM / np.sqrt(pixel_um2) / 2))
     padded = np.pad(mask, radius)
     mask = ndimage.binary_closing(padded, disk(radius))[radius:-radius, radius:-radius]
-    mask = ~_drop_small(~mask, _SMALLEST_HOLE_UM2 / pixel_um2)
+    mask = ~drop_small(~mask, _SMALLEST_HOLE_UM2 / pixel_um2)
     # In a field that is hardly larger than a speck, what is there is what was meant.
-    return _drop_small(mask, min(_SMALLEST_UM2 / pixel_um2, mask.size / 10))
-
-
-def _drop_small(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
-    labels, _ = ndimage.label(mask)
-    large = np.bincount(labels.ravel()) >= pixels
-    large[0] = False
-    return large[labels]
+    return drop_small(mask, min(_SMALLEST_UM2 / pixel_um2, mask.size / 10))
 
 
 def _overlaps(start: int, stop: int, step: float, count: int) -> tuple[int, NDArray[np.float64]]:

@@ -1,0 +1,168 @@
+"""Levels that decode when looked at."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hwsi.errors import InputError
+from napari_hwsi.slides import open_slide, set_cache_size, slide_from_array, tile_cache
+from napari_hwsi.slides.cache import DEFAULT_BYTES, TileCache
+from napari_hwsi.slides.lazy import LazyLevel
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
+
+
+def level_of(image: np.ndarray, padded: tuple[int, int], tile: tuple[int, int], reads: list) -> LazyLevel:
+    def read(y0: int, y1: int, x0: int, x1: int):
+        reads.append((y0, y1, x0, x1))
+        return image[y0:y1, x0:x1], True
+
+    return LazyLevel(read, image.shape[:2], padded, tile, (255, 255, 255))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        np.s_[:],
+        np.s_[10:20, 30:40],
+        np.s_[5],
+        np.s_[-1, 3],
+        np.s_[..., 1],
+        np.s_[3:600:7, 2:800:5, ::2],
+        np.s_[699:5000, 890:],
+        np.s_[20:10],
+    ],
+)
+def test_slices_like_an_array(key) -> None:
+    level = level_of(IMAGE, (700, 900), (100, 100), [])
+    np.testing.assert_array_equal(level[key], IMAGE[key])
+
+
+def test_is_an_array_to_numpy() -> None:
+    level = level_of(IMAGE, (700, 900), (100, 100), [])
+    np.testing.assert_array_equal(np.asarray(level), IMAGE)
+    assert (level.ndim, level.dtype, len(level), level.size) == (3, np.uint8, 700, IMAGE.size)
+    with pytest.raises(IndexError):
+        level[700]
+    with pytest.raises(IndexError):
+        level[::-1]
+
+
+@pytest.mark.parametrize(
+    ("tile", "side"), [((240, 256), (960, 1024)), ((8, 3840), (1024, 1024)), ((700, 1), (700, 1024))]
+)
+def test_chunks_are_whole_tiles_of_512_to_1024_px(tile: tuple[int, int], side: tuple[int, int]) -> None:
+    level = level_of(IMAGE, (5000, 6000), tile, [])
+    assert (level.chunks[0][0], level.chunks[1][0]) == side
+    assert (sum(level.chunks[0]), sum(level.chunks[1])) == (5000, 6000)
+
+
+def test_only_what_is_looked_at_is_decoded_and_once() -> None:
+    reads: list = []
+    level = level_of(np.tile(IMAGE, (4, 4, 1)), (2800, 3600), (256, 256), reads)
+    level[100:200, 100:200]
+    level[50:900, 50:900]
+    assert reads == [(0, 1024, 0, 1024)]
+    level[1000:1100, 1000:1100]
+    assert len(reads) == 4
+
+
+def test_a_copy_is_the_same_level(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        level = slide.lazy_levels[0]
+        assert copy.deepcopy([level])[0] is level
+
+
+def test_padding_is_background() -> None:
+    level = level_of(IMAGE, (1024, 1024), (512, 512), [])
+    whole = np.asarray(level)
+    np.testing.assert_array_equal(whole[:700, :900], IMAGE)
+    assert (whole[700:] == 255).all()
+    assert (whole[:, 900:] == 255).all()
+
+
+def test_shapes_of_a_viewer_have_the_true_ratios(data: Path) -> None:
+    with open_slide(data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs") as slide:
+        shapes = [level.shape[:2] for level in slide.lazy_levels]
+        ratios = [(shapes[0][0] / y, shapes[0][1] / x) for y, x in shapes]
+        assert ratios == [(1, 1), (2, 2), (8, 8)]
+        assert [level.extent for level in slide.lazy_levels[:2]] == list(slide.level_shapes)
+        assert [level.shape[:2] for level in slide.levels[:2]] == list(slide.level_shapes)
+
+
+def test_a_coarser_level_is_made_from_workers_without_waiting_for_ever() -> None:
+    """More chunks at once than there are threads, each of which reads a finer level in the same threads."""
+    image = np.tile(IMAGE, (13, 10, 1))
+    slide = slide_from_array(image)
+    coarse = slide.lazy_levels[1]
+    done = threading.Event()
+    pixels: list[np.ndarray] = []
+
+    def look() -> None:
+        pixels.append(np.asarray(coarse))
+        done.set()
+
+    threading.Thread(target=look, daemon=True).start()
+    assert done.wait(60)
+    want = image.reshape(2275, 4, 2250, 4, 3).mean((1, 3))
+    assert np.abs(pixels[0][: coarse.extent[0], : coarse.extent[1]] - want).max() <= 0.5
+
+
+def test_the_cache_is_bounded_and_drops_the_oldest() -> None:
+    cache = TileCache(limit=3000)
+    tiles = {i: np.full((10, 33, 3), i, np.uint8) for i in range(5)}
+    for i, tile in tiles.items():
+        assert cache.get(i, lambda tile=tile: tile) is tile
+        cache.get(0, lambda: pytest.fail("the tile that is used most was dropped"))
+    assert cache.nbytes == 2970
+    decoded: list[int] = []
+    cache.get(1, lambda: decoded.append(1) or tiles[1])
+    assert decoded == [1]
+    cache.resize(1000)
+    assert cache.nbytes == 990
+    with pytest.raises(ValueError, match="read-only"):
+        tiles[0][:] = 0
+
+
+def test_threads_that_want_the_same_tile_decode_it_once() -> None:
+    cache, decoded = TileCache(), []
+    ready = threading.Barrier(8)
+
+    def decode() -> np.ndarray:
+        decoded.append(threading.get_ident())
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def look() -> None:
+        ready.wait()
+        cache.get("tile", decode)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoded) == 1
+
+
+def test_a_failure_is_raised_and_not_kept() -> None:
+    cache = TileCache()
+    with pytest.raises(ZeroDivisionError):
+        cache.get("tile", lambda: 1 // 0)
+    assert cache.get("tile", lambda: IMAGE) is IMAGE
+
+
+def test_the_size_of_the_cache_is_a_setting(cmu: Path) -> None:
+    try:
+        set_cache_size(4 << 20)
+        with open_slide(cmu) as slide:
+            np.asarray(slide.lazy_levels[0])
+            assert 0 < tile_cache().nbytes <= 4 << 20
+        with pytest.raises(InputError):
+            set_cache_size(-1)
+    finally:
+        set_cache_size(DEFAULT_BYTES)
