@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import napari
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.errors import ReaderPluginError
 from napari.settings import get_settings
+from PIL import Image
 
 from napari_hwsi.errors import SlideError
-from napari_hwsi.slides import Slide
+from napari_hwsi.slides import Slide, open_slide
 from napari_hwsi.viewer import slide_layers
 from napari_hwsi.viewer.reader import get_reader, read
 from napari_hwsi.viewer.state import SLIDE, slide_of
@@ -94,6 +97,51 @@ def test_which_tiffs_are_slides(tmp_path: Path, data: Path) -> None:
     assert get_reader(str(data / "wsi" / "HE_example_instanseg.ome.tif")) is not None
     for path in (plain, grey, text, tmp_path):
         assert get_reader(str(path)) is None
+
+
+def test_an_rgb_ome_zarr_is_a_slide_and_another_is_not(
+    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, cmu: Path, server: ThreadingHTTPServer
+) -> None:
+    with open_slide(cmu) as slide:
+        image = slide.read((900, 800), (600, 700))
+    scale = [{"type": "scale", "scale": [1, 0.5, 0.25]}]
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    for name, data in (("rgb", image.transpose(2, 0, 1)), ("fluorescence", image.transpose(2, 0, 1)[:2])):
+        datasets = [{"path": "0", "coordinateTransformations": scale}]
+        group = zarr.create_group(tmp_path / f"{name}.ome.zarr")
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+        group.create_array("0", data=data, chunks=(1, 256, 256))
+    (tmp_path / "no image.zarr").mkdir()
+    for other in ("fluorescence.ome.zarr", "no image.zarr"):
+        assert get_reader(str(tmp_path / other)) is None
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(tmp_path / "rgb.ome.zarr", plugin="napari-hwsi")
+    np.testing.assert_allclose(layer.scale, (0.5, 0.25))
+    np.testing.assert_array_equal(np.asarray(layer.data[0][:600, :700]), image)
+    (far,) = viewer.open(f"http://127.0.0.1:{server.server_port}/rgb.ome.zarr", plugin="napari-hwsi")
+    np.testing.assert_array_equal(np.asarray(far.data[0][:600, :700]), image)
+
+
+def test_only_large_pictures_are_slides(tmp_path: Path, cmu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_slide(cmu) as slide:
+        Image.fromarray(slide.read((900, 800), (600, 700))).save(tmp_path / "skin.png")
+        Image.fromarray(slide.read((900, 800), (300, 300))).save(tmp_path / "small.jpg")
+        Image.fromarray(slide.read((900, 800), (600, 700))[..., 0]).save(tmp_path / "grey.png")
+    names = ("skin.png", "small.jpg", "grey.png")
+    assert [get_reader(str(tmp_path / name)) for name in names] == [None] * 3  # napari reads them itself
+    monkeypatch.setattr("napari_hwsi.viewer.reader._LARGE_BYTES", 10**6)
+    assert [get_reader(str(tmp_path / name)) is not None for name in names] == [True, False, False]
+    levels, kwargs, _ = read(str(tmp_path / "skin.png"))[0]
+    assert kwargs["rgb"]
+    assert levels[0].shape[:2] >= (600, 700)
+
+
+def test_a_dicom_that_is_no_slide_is_one_clear_error(data: Path) -> None:
+    path = str(data / "wsi" / "small_dicom_TCGA-XK-AAJU.dcm")
+    assert get_reader(path) is not None
+    with pytest.raises(SlideError, match=r"AAJU\.dcm cannot be opened as a slide"):
+        read(path)
 
 
 def test_metadata_key_is_stable(cmu: Path) -> None:

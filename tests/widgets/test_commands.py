@@ -16,6 +16,7 @@ from napari_hwsi.widgets.analyse_dock import AnalyseDock
 from napari_hwsi.widgets.ask_dock import AskDock
 from napari_hwsi.widgets.cells_dock import CellsDock
 from napari_hwsi.widgets.commands import open_all, open_dock
+from napari_hwsi.widgets.minimap_dock import MinimapDock
 from napari_hwsi.widgets.slide_dock import SlideDock
 
 
@@ -31,6 +32,7 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
     assert in_menus <= commands
     assert {widget.display_name for widget in manifest.contributions.widgets} == {
         "Slide",
+        "Minimap",
         "Segment cells",
         "Analyse",
         "Ask",
@@ -67,7 +69,8 @@ def test_all_docks_are_opened_once(viewer: napari.Viewer) -> None:
     ask = open_all(viewer)
     assert open_all(viewer) is ask
     names = set(viewer.window._wrapped_dock_widgets)
-    assert len([name for name in names if "napari-hwsi" in name]) == 4
+    assert len([name for name in names if "napari-hwsi" in name]) == 5
+    assert open_dock(viewer, MinimapDock).minimumSizeHint().width() <= 260
     assert open_dock(viewer, SlideDock).slide is not None
     for kind in (SlideDock, CellsDock, AnalyseDock, AskDock):  # nothing is cut in a column of 300 px
         dock = open_dock(viewer, kind)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_hwsi.evidence import Evidence
 from napari_hwsi.slides import open_slide
-from napari_hwsi.viewer import visible_box
+from napari_hwsi.viewer import show_evidence, visible_box
+from napari_hwsi.viewer.region import set_magnification
 from napari_hwsi.widgets.slide_dock import SlideDock
 
 
@@ -30,30 +32,67 @@ def test_facts_magnification_and_pictures(
     assert facts["Pixel"] == "0.499 µm (from the file)"
     qtbot.waitUntil(lambda: dock.fact_labels["Stain"].text() == "H&E", timeout=10000)
     assert not dock.mpp_box.isVisible()
-    button = dock.magnification_buttons[10]
+    button = dock.magnification.buttons[10]
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     y0, _, y1, _ = visible_box(viewer, layer)
     assert (y1 - y0) * 0.499 == pytest.approx(viewer.canvas.size[0], abs=1.5)
     assert button.isChecked()
     viewer.scene.camera.zoom = 0.5
-    assert dock.magnification_label.text() == "Magnification 5x"
+    assert dock.magnification.edit.text() == "5x"
     assert not button.isChecked()
+    edit = dock.magnification.edit
+    for typed, zoom in (("7.5x", 0.75), ("12", 1.2), ("0,5 x", 0.05)):
+        edit.setFocus()
+        edit.selectAll()
+        qtbot.keyClicks(edit, typed)
+        qtbot.keyClick(edit, Qt.Key.Key_Return)
+        assert viewer.scene.camera.zoom == pytest.approx(zoom)
+    for typed, words in (("far", "is not a magnification"), ("0x", "is no magnification")):
+        edit.selectAll()
+        qtbot.keyClicks(edit, typed)
+        qtbot.keyClick(edit, Qt.Key.Key_Return)
+        assert words in dock.task.words.text()
+        assert viewer.scene.camera.zoom == pytest.approx(0.05)
+        assert edit.text() == "0.5x"
     # Pictures beside the slide are shown when asked for, never before.
     assert not dock.picture.isVisible()
     dock.names.setCurrentText("thumbnail")
     qtbot.mouseClick(dock.show_button, Qt.MouseButton.LeftButton)
     assert dock.picture.isVisibleTo(dock)
-    dock.scale_bar.setChecked(False)
+    dock.magnification.scale_bar.setChecked(False)
     assert not viewer.canvas.overlays["scale_bar"].visible
-    for wrong, words in (("far away", "is not a place"), ("9000, 10", "ends at x 2220, y 2967")):
-        dock.place_edit.setText(wrong)
-        qtbot.mouseClick(dock.go_button, Qt.MouseButton.LeftButton)
-        assert words in dock.task.words.text()
-    dock.place_edit.setText("700, 1500")
-    qtbot.mouseClick(dock.go_button, Qt.MouseButton.LeftButton)
-    y0, _, y1, _ = visible_box(viewer, layer)
-    assert y0 < 1500 < y1
-    assert (y0 + y1) / 2 == pytest.approx(1500, abs=20)
+
+
+def test_several_slides_each_in_its_place(
+    make_napari_viewer: Callable[..., napari.Viewer], qtbot, cmu: Path, data: Path
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-hwsi", "Slide")
+    other = data / "wsi" / "test3-DAPI-2-387.ndpi"
+    for path in (cmu, other):
+        dock.open(str(path))
+    skin, cells = viewer.layers
+    assert dock.slide_label.text() == other.name
+    assert [dock.names.itemText(i) for i in range(dock.names.count())] == ["macro"]
+    np.testing.assert_allclose(cells.scale, 0.22818, rtol=1e-4)
+    qtbot.mouseClick(dock.show_button, Qt.MouseButton.LeftButton)
+    assert dock.picture.isVisibleTo(dock)
+    viewer.layers.selection.active = skin
+    assert dock.slide_label.text() == cmu.name
+    assert dock.names.count() == 3
+    assert not dock.picture.isVisibleTo(dock)  # one slide's macro is not another's
+    np.testing.assert_allclose(skin.scale, 0.499)
+    set_magnification(viewer, 10)
+    assert visible_box(viewer, skin) != visible_box(viewer, cells)
+    # What is found on one lies on that one.
+    places = [Evidence("patch", (100, 200, 356, 456), 1.0, "crop", "")]
+    on_skin, on_cells = (show_evidence(viewer, layer, places) for layer in (skin, cells))
+    for layer, mpp in ((on_skin, 0.499), (on_cells, 0.2281750559)):
+        corners = layer.data_to_world(layer.data[0][0]), layer.data_to_world(layer.data[0][2])
+        edges = np.array([[99.5, 199.5], [355.5, 455.5]]) * mpp
+        np.testing.assert_allclose(corners, edges, rtol=1e-5)
+    viewer.layers.remove(skin)
+    assert dock.slide_label.text() == other.name
 
 
 def test_missing_mpp_is_given_once(
@@ -64,7 +103,7 @@ def test_missing_mpp_is_given_once(
     _, dock = viewer.window.add_plugin_dock_widget("napari-hwsi", "Slide")
     dock.open(str(path))
     assert dock.mpp_box.isVisibleTo(dock)
-    assert not dock.magnification_buttons[10].isEnabled()
+    assert not dock.magnification.buttons[10].isEnabled()
     for wrong, words in (("much", "not a number"), ("1000", "not a resolution")):
         dock.mpp_edit.setText(wrong)
         dock.mpp_button.click()
@@ -73,7 +112,7 @@ def test_missing_mpp_is_given_once(
     dock.mpp_button.click()
     np.testing.assert_allclose(viewer.layers[0].scale, 0.25)
     assert str(viewer.layers[0].units[0]) == "micrometer"
-    assert dock.magnification_buttons[10].isEnabled()
+    assert dock.magnification.buttons[10].isEnabled()
     assert dock.fact_labels["Pixel"].text() == "0.25 µm (given by you)"
     with open_slide(path) as again:
         assert again.mpp == (0.25, 0.25)

@@ -18,9 +18,10 @@ from napari.layers import Shapes as ShapesLayer
 
 from ..evidence import Evidence
 from ..slides import Slide
-from ..tissue import PATCH_PX, PER_SIDE, TissueMask
+from ..tissue import CLASSES, PATCH_PX, PER_SIDE, TissueMask
 from ..units import Box
 from .outlines import keep_thickness
+from .preferences import apply_cache_size
 from .raster import (
     class_colours,
     draw_cells,
@@ -30,8 +31,10 @@ from .raster import (
     pyramid,
     score_classes,
     score_colours,
+    tissue_colours,
 )
-from .state import PART, RESULT, SLIDE, Part, layers_on, part_layer, slide_of
+from .state import MASK, PART, RESULT, SLIDE, Part, is_slide_layer, layers_on, part_layer, slide_of
+from .trouble import watch
 
 if TYPE_CHECKING:
     from ..cells import Cells
@@ -42,9 +45,10 @@ LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
 _EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
-_CONTOURS = {"cells": 1, "patches": 3, "tissue": 2}  # pixels of the level that is shown
+_CONTOURS = {"cells": 1, "patches": 3, "tissue": 2, "classes": 1}  # pixels of the level that is shown
 _TITLES: dict[Part, str] = {
     "tissue": "Tissue",
+    "classes": "Tissue and artefacts",
     "regions": "Regions",
     "patches": "Kept patches",
     "cells": "Nuclei",
@@ -75,7 +79,7 @@ def slide_data(slide: Slide, result: Hierarchy | None = None) -> LayerData:
     if result is not None:
         metadata[RESULT] = result
     return (
-        slide.levels,
+        slide.lazy_levels,
         {"name": slide.name, "multiscale": True, "rgb": True, "metadata": metadata, **placing(slide)},
         "image",
     )
@@ -90,6 +94,19 @@ def tissue_data(slide: Slide, mask: TissueMask) -> LayerData:
     shape = (sections.shape[0] * side, sections.shape[1] * side)
     levels = pyramid(shape, draw_squares(sections, side), side)
     return levels, _kwargs(slide, "tissue", kwargs), "labels"
+
+
+def classes_data(slide: Slide, mask: TissueMask) -> LayerData:
+    """Return the layer of tissue and artefacts by class: one scale, as napari paints only on that."""
+    kwargs: dict[str, Any] = {
+        "opacity": 1.0,
+        "colormap": tissue_colours(),
+        "features": pd.DataFrame({"index": range(len(CLASSES)), "class": CLASSES}),
+        **placing(slide, mask.downsample),
+    }
+    kwargs = _kwargs(slide, "classes", kwargs)
+    kwargs["metadata"][MASK] = mask
+    return mask.classes, kwargs, "labels"
 
 
 def regions_data(slide: Slide, result: Hierarchy) -> LayerData:
@@ -211,12 +228,18 @@ def show(viewer: ViewerModel, data: LayerData) -> Layer:
 
 
 def finish(viewer: ViewerModel, layer: Layer) -> None:
-    """Set what layer data cannot carry, once a layer is in its viewer: all parts are outlines."""
+    """Set what layer data cannot carry, once a layer is in its viewer.
+
+    Parts are outlines; a slide's file is watched, and its pixels kept as the user's Preferences say.
+    """
     part = layer.metadata.get(PART)
     if isinstance(layer, LabelsLayer) and part in _CONTOURS:
         layer.contour = _CONTOURS[part]
     if isinstance(layer, ShapesLayer) and part is not None:
         keep_thickness(viewer, layer)
+    if is_slide_layer(layer):
+        watch(viewer, layer)
+        apply_cache_size()
 
 
 def show_slide(viewer: ViewerModel, slide: Slide, result: Hierarchy | None = None) -> Image:

@@ -29,6 +29,9 @@ Render = Callable[[Box, int], Labels]
 OKABE_ITO = ("#F0E442", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#0072B2", "#E69F00", "#000000")
 """Eight colours told apart with any colour vision (Okabe & Ito 2008); first those that stand out on H&E."""
 
+TISSUE_COLOURS = ("transparent", "#009E73", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#F0E442")
+"""Of the classes of a tissue mask, in their order: empty glass shows the slide."""
+
 SCORE_CLASSES = 64
 _CHUNK = 512
 _COARSE_ENOUGH = 1024
@@ -49,6 +52,11 @@ def class_colours(n_classes: int) -> CyclicLabelColormap:
 def flat_colour(colour: str) -> CyclicLabelColormap:
     """Return the colormap that shows all labels alike."""
     return CyclicLabelColormap(colors=["transparent", colour])
+
+
+def tissue_colours() -> CyclicLabelColormap:
+    """Return the colormap of a map of tissue classes."""
+    return CyclicLabelColormap(colors=list(TISSUE_COLOURS))
 
 
 def score_colours(name: str = "viridis") -> CyclicLabelColormap:

@@ -13,32 +13,39 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import show_warning
 
+from ..errors import HwsiError, SlideError
 from ..slides import Slide, open_slide
+from ..slides.address import Place, as_place, name_of
+from ..slides.picture import Picture
 from .layers import LayerData, finish, result_data, slide_data
 
 Reader = Callable[[str | list[str]], list[LayerData]]
 
 STORE_SUFFIX = ".hwsi.zarr"
-SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".svslide", ".bif")
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".svslide", ".bif", ".dcm")
 _TIFF_SUFFIXES = (".tif", ".tiff")
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_ZARR_SUFFIX = ".zarr"
+OPENABLE = (*SLIDE_SUFFIXES, *_TIFF_SUFFIXES, *_PICTURE_SUFFIXES)
 _LARGE_BYTES = 2**30
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
     """Return the reader of one path or several, None unless all are slides or results of this package.
 
-    A TIFF is a slide when it is RGB and a tiled pyramid, an OME-TIFF, or over 1 GiB of pixels; other
-    TIFF files are left to napari.
+    A TIFF is a slide when it is RGB and a tiled pyramid, an OME-TIFF, or over 1 GiB of pixels; a PNG or
+    JPEG when it is over 1 GiB of pixels; a Zarr, here or at an address, when it is an RGB image of
+    OME. The others are left to napari.
     """
     paths = [path] if isinstance(path, str) else path
-    return read if paths and all(_is_ours(Path(p)) for p in paths) else None
+    return read if paths and all(_is_ours(as_place(p)) for p in paths) else None
 
 
 def read(path: str | list[str]) -> list[LayerData]:
     """Return the layers of one path or several. Raises SlideError or StoreError with one clear sentence."""
     layers: list[LayerData] = []
     for one in [path] if isinstance(path, str) else path:
-        layers += _read_store(Path(one)) if one.rstrip("/").endswith(STORE_SUFFIX) else _read_slide(Path(one))
+        layers += _read_store(Path(one)) if one.rstrip("/").endswith(STORE_SUFFIX) else _read_slide(one)
     viewer = napari.current_viewer()
     if viewer is not None:  # napari adds the layers after this returns
         viewer.canvas.overlays["scale_bar"].visible = True
@@ -69,8 +76,8 @@ def ask_for_mpp(slides: Sequence[Slide]) -> None:
             )
 
 
-def _read_slide(path: Path) -> list[LayerData]:
-    slide = open_slide(path)
+def _read_slide(place: str) -> list[LayerData]:
+    slide = open_slide(place)
     ask_for_mpp([slide])
     return [slide_data(slide)]
 
@@ -83,11 +90,31 @@ def _read_store(path: Path) -> list[LayerData]:
     return [slide_data(slide, result), *result_data(result, slide)]
 
 
-def _is_ours(path: Path) -> bool:
-    name = path.name.lower()
+def _is_ours(path: Place) -> bool:
+    name = name_of(path).lower()
+    if isinstance(path, str):  # an address, which only a user gives
+        return name.endswith(_ZARR_SUFFIX) and _opens(path)
     if path.is_dir():
-        return name.endswith(STORE_SUFFIX)
+        return name.endswith(STORE_SUFFIX) or (name.endswith(_ZARR_SUFFIX) and _opens(path))
+    if name.endswith(_PICTURE_SUFFIXES):
+        return _is_large_picture(path)
     return name.endswith(SLIDE_SUFFIXES) or (name.endswith(_TIFF_SUFFIXES) and _is_tiff_slide(path))
+
+
+def _opens(path: Place) -> bool:
+    try:
+        open_slide(path).close()
+    except HwsiError:
+        return False
+    return True
+
+
+def _is_large_picture(path: Path) -> bool:
+    try:
+        height, width = Picture(path).shape
+    except (SlideError, OSError):
+        return False
+    return height * width * 3 > _LARGE_BYTES
 
 
 def _is_tiff_slide(path: Path) -> bool:

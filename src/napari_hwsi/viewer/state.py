@@ -17,9 +17,9 @@ from ..slides import Slide
 if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
-Part: TypeAlias = Literal["tissue", "regions", "patches", "cells", "evidence"]
+Part: TypeAlias = Literal["tissue", "classes", "regions", "patches", "cells", "evidence"]
 
-SLIDE, PART, RESULT = "hwsi_slide", "hwsi_part", "hwsi_result"
+SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
 
 
 def slide_of(layer: Layer) -> Slide | None:

@@ -22,11 +22,13 @@ from ..hierarchy import PROFILES, analyze, default_store, open_result
 from ..progress import Progress, Step
 from ..slides import Slide
 from ..tissue import tissue_mask
+from ..viewer.edits import edited_tissue
 from ..viewer.layers import LayerData, result_data, show, show_result, tissue_data
 from ..viewer.state import require_slide_layer, result_of, slide_of
 from . import tooltips
 from .dock import Dock, narrow, wrapped
 from .scope import VISIBLE, WHOLE, ScopeBox
+from .tissue_box import TissueBox
 
 if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
@@ -69,6 +71,8 @@ class AnalyseDock(Dock):
         self.open_button.setToolTip(tooltips.OPEN_RESULT)
         self.open_button.clicked.connect(self._choose_result)
         self.summary = wrapped()
+        self.tissue_box = TissueBox(self.viewer, self.task)
+        self.body.addWidget(self.tissue_box)
         self.body.addLayout(form)
         self.body.addWidget(QLabel("Keep patches that fit these phrases"))
         self.body.addWidget(self.phrases_edit)
@@ -83,6 +87,7 @@ class AnalyseDock(Dock):
     def on_slide(self) -> None:
         """Offer the usual place for this slide's result, and tell what there is."""
         self.task.cancel()
+        self.tissue_box.show_slide(self.layer)
         result = None if self.layer is None else result_of(self.layer)
         if self.slide is not None:
             self.store_edit.setText(str(default_store(self.slide) if result is None else result.path))
@@ -120,10 +125,13 @@ class AnalyseDock(Dock):
         profile, phrases = self.profile_box.currentText(), self.phrases
 
         def work(progress: Progress, piece: Any) -> tuple[Hierarchy, list[LayerData]]:
-            piece([tissue_data(slide, tissue_mask(slide))])
+            edited = edited_tissue(slide)
+            piece([tissue_data(slide, edited or tissue_mask(slide))])
             watch = _Watch(store, slide, progress, piece)
             try:
-                result = analyze(slide, store, profile=profile, phrases=phrases, box=box, progress=watch)
+                result = analyze(
+                    slide, store, profile=profile, phrases=phrases, box=box, progress=watch, tissue=edited
+                )
             finally:  # also when stopped: what was finished is in the result
                 known = result_of(layer)
                 if known is not None:

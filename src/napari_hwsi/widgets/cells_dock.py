@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..progress import Progress
 from ..slides import Slide
 from ..viewer.drawn import points_in
+from ..viewer.edits import edited_tissue
 from ..viewer.layers import cells_data, show
 from ..viewer.state import require_slide_layer, slide_of
 from . import tooltips
@@ -77,7 +78,9 @@ class CellsDock(Dock):
         scope = self.scope_box.scope(self.viewer, layer)
 
         def work(progress: Progress, piece: Any) -> Cells:
-            cells = segment_cells(slide, box=scope.box, segmenter=segmenter, progress=progress)
+            cells = segment_cells(
+                slide, box=scope.box, segmenter=segmenter, progress=progress, tissue=edited_tissue(slide)
+            )
             return cells if scope.area is None else cells.select(points_in(scope.area, cells.centroids))
 
         self.task.run("Looking for nuclei…", work, lambda cells: self._show(slide, scope, cells))

@@ -9,14 +9,16 @@ import napari
 from .analyse_dock import AnalyseDock
 from .ask_dock import AskDock
 from .cells_dock import CellsDock
-from .dock import Dock
+from .dock import SlideWidget
+from .minimap_dock import MinimapDock
 from .scope import VISIBLE
 from .slide_dock import SlideDock
 
-D = TypeVar("D", bound=Dock)
+D = TypeVar("D", bound=SlideWidget)
 
-_NAMES: dict[type[Dock], str] = {
+_NAMES: dict[type[SlideWidget], str] = {
     SlideDock: "Slide",
+    MinimapDock: "Minimap",
     CellsDock: "Segment cells",
     AnalyseDock: "Analyse",
     AskDock: "Ask",
@@ -26,16 +28,19 @@ _MEASURE = "How many nuclei are in this view, how large are they, and where are 
 
 def open_dock(viewer: napari.Viewer, kind: type[D]) -> D:
     """Show one of the docks, as the Plugins menu does, and return it; an open one is brought to the front."""
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-hwsi", _NAMES[kind], tabify=True)
+    tabify = kind is not MinimapDock  # a map is of use beside the others
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-hwsi", _NAMES[kind], tabify=tabify)
     dock.show()
     dock.raise_()
+    if isinstance(widget, MinimapDock):
+        widget.go_below_the_layers()
     assert isinstance(widget, kind)
     return widget
 
 
 def open_all(viewer: napari.Viewer) -> AskDock:
-    """Show all docks as tabs of one place, Ask in front, and return that."""
-    for kind in (SlideDock, CellsDock, AnalyseDock):
+    """Show all docks, those with forms as tabs of one place with Ask in front, and return that."""
+    for kind in (MinimapDock, SlideDock, CellsDock, AnalyseDock):
         open_dock(viewer, kind)
     return open_dock(viewer, AskDock)
 

@@ -16,8 +16,8 @@ from . import tooltips
 from .task import TaskRow
 
 
-class Dock(QWidget):
-    """Base of the docks: ``body`` scrolls when the window is low, ``top`` and ``bottom`` stay."""
+class SlideWidget(QWidget):
+    """A widget about the slide that is being worked on; it changes with it."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -28,6 +28,48 @@ class Dock(QWidget):
         font = self.slide_label.font()
         font.setBold(True)
         self.slide_label.setFont(font)
+        layers = viewer.layers
+        layers.events.inserted.connect(self._on_layers)
+        layers.events.removed.connect(self._on_layers)
+        layers.selection.events.active.connect(self._on_layers)
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer of the slide this widget is about."""
+        return self._layer
+
+    @property
+    def slide(self) -> Slide | None:
+        """The slide this widget is about."""
+        return None if self._layer is None else slide_of(self._layer)
+
+    def on_slide(self) -> None:
+        """Show another slide, or none; each widget has its own."""
+
+    def refresh(self) -> None:
+        """Look again which slide is being worked on, and show it."""
+        layer = active_slide_layer(self.viewer)
+        if layer is not None and layer is not self._layer:
+            layer.events.data.connect(self._on_pixels)
+        self._layer = layer
+        self.slide_label.setText("No slide is open" if self.slide is None else self.slide.name)
+        self.on_slide()
+
+    def _on_pixels(self, event: Any) -> None:
+        """Show a slide that was opened anew in its layer."""
+        if event.source is self._layer:
+            self.refresh()
+
+    def _on_layers(self, event: Any = None) -> None:
+        if active_slide_layer(self.viewer) is not self._layer:
+            self.refresh()
+
+
+class Dock(SlideWidget):
+    """Base of the docks with forms: ``body`` scrolls when the window is low, ``top`` and ``bottom`` stay."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
         content = QWidget()
         self.body = QVBoxLayout(content)
         self.body.setContentsMargins(0, 0, 6, 0)
@@ -49,37 +91,10 @@ class Dock(QWidget):
         outer.addLayout(self.bottom)
         outer.addWidget(research)
         self.setMinimumWidth(260)
-        layers = viewer.layers
-        layers.events.inserted.connect(self._on_layers)
-        layers.events.removed.connect(self._on_layers)
-        layers.selection.events.active.connect(self._on_layers)
-
-    @property
-    def layer(self) -> Image | None:
-        """The layer of the slide this dock is about."""
-        return self._layer
-
-    @property
-    def slide(self) -> Slide | None:
-        """The slide this dock is about."""
-        return None if self._layer is None else slide_of(self._layer)
 
     def sizeHint(self) -> QSize:
         """Qt: a column; labels that wrap would otherwise ask for the width of their words."""
         return QSize(340, 600)
-
-    def on_slide(self) -> None:
-        """Show another slide, or none; docks override it."""
-
-    def refresh(self) -> None:
-        """Look again which slide is being worked on, and show it."""
-        self._layer = active_slide_layer(self.viewer)
-        self.slide_label.setText("No slide is open" if self.slide is None else self.slide.name)
-        self.on_slide()
-
-    def _on_layers(self, event: Any = None) -> None:
-        if active_slide_layer(self.viewer) is not self._layer:
-            self.refresh()
 
 
 def wrapped(text: str = "") -> QLabel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import napari
@@ -20,19 +19,24 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from ..errors import InputError, ResolutionError
+from ..errors import ResolutionError
 from ..progress import Progress
 from ..slides import Slide
 from ..tissue import stain_kind
 from ..viewer.layers import replace_scale
-from ..viewer.reader import SLIDE_SUFFIXES, open_in
-from ..viewer.region import magnification, set_magnification
+from ..viewer.reader import OPENABLE, open_in
+from ..viewer.reopen import set_icc
+from ..viewer.trouble import Trouble, watch
 from . import tooltips
 from .dock import Dock, narrow, wrapped
+from .magnification import DrawingSwitch, Magnification
 from .picture import PictureView
+from .places import Places
 from .task import Task, in_words
 
-MAGNIFICATIONS = (1, 2, 5, 10, 20, 40)
+_TROUBLE = "The file does not answer. It is tried again every few seconds."
+_COLOURS = "Shown by other colours now. Results made with the other setting are computed again."
+_TROUBLE_STYLE = "background: #E69F00; color: black; padding: 4px; border-radius: 3px;"
 _STAINS = {"h&e": "H&E", "fluorescence": "fluorescence (not H&E)", "other": "not H&E"}
 
 
@@ -42,26 +46,40 @@ class SlideDock(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._stain_task: Task | None = None
+        self._trouble: Trouble | None = None
         self.open_button = QPushButton("Open slide…")
         self.open_button.setToolTip(tooltips.OPEN_SLIDE)
         self.open_button.clicked.connect(self._choose_slide)
+        self.trouble_words = wrapped(_TROUBLE)
+        self.trouble_words.setStyleSheet(_TROUBLE_STYLE)
+        self.trouble_words.hide()
+        self.top.addWidget(self.trouble_words)
         self.body.addWidget(self.open_button)
         self.body.addLayout(self._facts())
+        self.icc_box = QCheckBox("Colours by the file's profile")
+        self.icc_box.setToolTip(tooltips.ICC)
+        self.icc_box.clicked.connect(self.set_icc)
+        self.body.addWidget(self.icc_box)
         self.body.addWidget(self._pixel_size())
         self.body.addWidget(self._view())
+        self.places = Places(self.viewer, self.task)
+        self.body.addWidget(self.places)
         self.body.addWidget(self._associated())
         self.body.addStretch(1)
-        self.viewer.scene.camera.events.zoom.connect(self._on_zoom)
         self.refresh()
 
     def on_slide(self) -> None:
         """Show the facts of the slide."""
         slide = self.slide
-        for box in (self.view_box, self.associated_box):
-            box.setEnabled(slide is not None)
+        self.magnification.set_known(slide is not None and slide.mpp is not None)
+        self.places.show_slide(self.layer)
+        self._watch()
         self.mpp_box.setVisible(slide is not None and slide.mpp_source != "file")
         self.picture.show_pixels(None)
         self.names.clear()
+        self.associated_box.setVisible(slide is not None and bool(slide.associated_images))
+        self.icc_box.setVisible(slide is not None and slide.icc_profile_name is not None)
+        self.icc_box.setChecked(slide is not None and slide.icc)
         if slide is None:
             for label in self.fact_labels.values():
                 label.setText("–")
@@ -70,8 +88,6 @@ class SlideDock(Dock):
             self.fact_labels[name].setText(text)
         self.mpp_edit.setText("" if slide.mpp is None else f"{slide.mpp[0]:.4g}")
         self.names.addItems(list(slide.associated_images))
-        self.associated_box.setVisible(bool(len(slide.associated_images)))
-        self._on_zoom()
         self._find_stain(slide)
 
     def set_mpp(self, text: str) -> None:
@@ -89,27 +105,27 @@ class SlideDock(Dock):
             self.on_slide()
             self.task.say(f"{slide.name} has {value:g} µm per pixel now; it is remembered.")
 
+    def set_icc(self, on: bool) -> None:
+        """Convert the colours of the slide to sRGB by its own profile, or leave them as they are."""
+        layer = self.layer
+        if layer is not None:
+            if self.task.attempt(lambda: set_icc(self.viewer, layer, on)):
+                self.task.say(_COLOURS)
+            else:
+                self.icc_box.setChecked(not on)
+
     def show_associated(self, name: str) -> None:
         """Show a picture that the scanner put beside the slide."""
         slide = self.slide
         if slide is not None:
             self.picture.show_pixels(np.asarray(slide.associated_images[name]))
 
-    def go_to(self, y: int, x: int) -> None:
-        """Centre the view on a place in level-0 px. Raises InputError for one off the slide."""
-        if self.layer is not None and self.slide is not None:
-            if y >= self.slide.shape[0] or x >= self.slide.shape[1]:
-                raise InputError(
-                    f"{self.slide.name} ends at x {self.slide.shape[1]}, y {self.slide.shape[0]}."
-                )
-            self.viewer.scene.camera.center = (0.0, *self.layer.data_to_world((y, x)))
-
     def _facts(self) -> QFormLayout:
         form = QFormLayout()
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.setVerticalSpacing(2)
         self.fact_labels = {}
-        for name in ("Vendor", "Size", "On glass", "Pixel", "Levels", "Stain", "Read by"):
+        for name in ("Vendor", "Size", "On glass", "Pixel", "Levels", "Stain", "Profile", "Read by"):
             self.fact_labels[name] = wrapped("–")
             form.addRow(QLabel(name), self.fact_labels[name])
         return form
@@ -132,38 +148,11 @@ class SlideDock(Dock):
 
     def _view(self) -> QGroupBox:
         self.view_box = QGroupBox("View")
+        self.magnification = Magnification(self.viewer, self.task)
+        self.drawing = DrawingSwitch()
         layout = QVBoxLayout(self.view_box)
-        self.magnification_label = QLabel()
-        layout.addWidget(self.magnification_label)
-        row = QHBoxLayout()
-        row.setSpacing(2)
-        self.magnification_buttons = {}
-        for value in MAGNIFICATIONS:
-            button = QPushButton(f"{value}x")
-            button.setCheckable(True)
-            button.setMinimumWidth(30)
-            button.setToolTip(tooltips.MAGNIFICATION)
-            button.clicked.connect(lambda _=False, v=value: self._magnify(v))
-            self.magnification_buttons[value] = button
-            row.addWidget(button, 1)
-        layout.addLayout(row)
-        self.scale_bar = QCheckBox("Scale bar")
-        self.scale_bar.setToolTip(tooltips.SCALE_BAR)
-        overlay = self.viewer.canvas.overlays["scale_bar"]
-        self.scale_bar.setChecked(overlay.visible)
-        self.scale_bar.toggled.connect(lambda on: setattr(overlay, "visible", on))
-        overlay.events.visible.connect(self._on_scale_bar)
-        layout.addWidget(self.scale_bar)
-        self.place_edit = QLineEdit()
-        self.place_edit.setPlaceholderText("x, y in pixels")
-        self.place_edit.setToolTip(tooltips.GO_TO)
-        self.go_button = QPushButton("Go")
-        self.go_button.clicked.connect(self._go)
-        self.place_edit.returnPressed.connect(self.go_button.click)
-        place = QHBoxLayout()
-        place.addWidget(self.place_edit, 1)
-        place.addWidget(self.go_button)
-        layout.addLayout(place)
+        layout.addWidget(self.magnification)
+        layout.addWidget(self.drawing)
         return self.view_box
 
     def _associated(self) -> QGroupBox:
@@ -185,7 +174,7 @@ class SlideDock(Dock):
         return self.associated_box
 
     def _choose_slide(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in (*SLIDE_SUFFIXES, ".tif", ".tiff"))
+        patterns = " ".join(f"*{suffix}" for suffix in OPENABLE)
         path, _ = QFileDialog.getOpenFileName(self, "Open slide", "", f"Slides ({patterns});;All files (*)")
         if path:
             self.open(path)
@@ -194,28 +183,12 @@ class SlideDock(Dock):
         """Open a slide file with this package's reader, without napari's choice of readers."""
         self.task.attempt(lambda: open_in(self.viewer, path))
 
-    def _go(self) -> None:
-        numbers = re.findall(r"\d+", self.place_edit.text())
-        if len(numbers) != 2:
-            self.task.say(f"{self.place_edit.text()!r} is not a place: give x and y, such as 1200, 3400.")
-            return
-        self.task.attempt(lambda: self.go_to(int(numbers[1]), int(numbers[0])))
-
-    def _magnify(self, value: float) -> None:
-        set_magnification(self.viewer, value)
-        self._on_zoom()
-
-    def _on_scale_bar(self, event: Any = None) -> None:
-        self.scale_bar.setChecked(self.viewer.canvas.overlays["scale_bar"].visible)
-
-    def _on_zoom(self, event: Any = None) -> None:
-        known = self.slide is not None and self.slide.mpp is not None
-        now = magnification(self.viewer)
-        text = f"Magnification {now:.2g}x" if known else "Magnification: needs the pixel size"
-        self.magnification_label.setText(text)
-        for value, button in self.magnification_buttons.items():
-            button.setEnabled(known)
-            button.setChecked(known and abs(now / value - 1) < 0.02)
+    def _watch(self) -> None:
+        trouble = None if self.layer is None else watch(self.viewer, self.layer)
+        self.trouble_words.setVisible(trouble is not None and trouble.present)
+        if trouble is not None and trouble is not self._trouble:
+            trouble.changed.connect(self._watch)
+        self._trouble = trouble
 
     def _find_stain(self, slide: Slide) -> None:
         """Judge the stain in a thread: it reads a thumbnail."""
@@ -252,5 +225,6 @@ def slide_facts(slide: Slide) -> dict[str, str]:
         "On glass": glass,
         "Pixel": pixel,
         "Levels": f"{len(slide.level_shapes)} (downsampled {levels})",
+        "Profile": slide.icc_profile_name or "none",
         "Read by": slide.backend,
     }

@@ -14,8 +14,31 @@ RESEARCH = "Not a medical device. Not for diagnosis or treatment."
 OPEN_SLIDE = "Choose a slide file and open it with napari-hwsi."
 MPP = "How large a pixel of the slide is, in µm. It is remembered for this slide."
 MAGNIFICATION = "Zoom so that 10x is 1 µm per screen pixel, about the middle of the view."
+MAGNIFICATION_EDIT = (
+    "The magnification on the screen. Type another, such as 7.5x, and press Enter.\n"
+    "It needs the pixel size of the slide."
+)
 SCALE_BAR = "Show the scale bar."
-GO_TO = "Centre the view on this place, in pixels of the slide (x to the right, y down)."
+DRAWING = (
+    "napari's asynchronous rendering, for all its layers; also in Preferences > Experimental.\n"
+    "Off: a move waits until its pixels are read and shows them at once.\n"
+    "On: the window stays free, and what was there stands until the new pixels are read."
+)
+GO_TO = (
+    "Centre the view on this place of the slide, counted from its top left corner: y down, x to the right,\n"
+    "as 1200, 3400 or as x 3400 y 1200."
+)
+UNIT = "Pixels of the finest level, or µm on the glass."
+BOOKMARK = "Keep the present view under this name. It is remembered for this slide."
+BOOKMARKS = "Views you named on this slide. Double-click to go there; F2 renames."
+MINIMAP = (
+    "The whole slide, and the part on the screen.\n"
+    "Click or drag to move; the wheel, + and - zoom; arrow keys move by half a view."
+)
+ICC = (
+    "Convert all pixels to sRGB by the colour profile that the scanner wrote into the file.\n"
+    "Off: pixels as they are stored, which is what most models were trained on."
+)
 ASSOCIATED = (
     "Pictures that the scanner put beside the slide.\n"
     "Label and macro can show names and dates of the patient. They are never sent anywhere."
@@ -24,6 +47,13 @@ ASSOCIATED = (
 SEGMENTER = "How nuclei are found."
 SEGMENT = "Find nuclei in the chosen part of the slide. The Nuclei layer is replaced."
 SAVE_CELLS = "Save outlines and measurements: GeoJSON (QuPath reads it) or Parquet."
+
+SHOW_TISSUE = "Find tissue and artefacts, and show them by class."
+EDIT_TISSUE = "Paint classes with napari's brush, eraser and fill. What is not tissue is not analysed."
+CLASS = "What the brush paints."
+USE_TISSUE = "Keep the painted map for this slide: analysis and segmentation use it, also after a restart."
+DISCARD_TISSUE = "Leave the map as it was before you painted."
+AUTOMATIC_TISSUE = "Forget the edited map of this slide and find tissue from the image again."
 
 PROFILE = "The choice of segmenter, encoder and filter that belong together."
 STORE = "The folder that holds the result. What is in it already is not computed again."

@@ -1,0 +1,33 @@
+"""Showing a slide by other colours, in the same layer and at the same place."""
+
+from __future__ import annotations
+
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from ..errors import InputError
+from ..slides import Slide, open_slide
+from .state import RESULT, SLIDE, layers_on, slide_of
+from .trouble import watch
+
+
+def set_icc(viewer: ViewerModel, layer: Image, on: bool) -> Slide:
+    """Open the slide of a layer anew, its colours converted to sRGB by the file's profile or as they are.
+
+    The layer, what lies on it, and the camera stay; the layer's result is let go, for it was made of
+    the other colours. Raises SlideError for a file without a profile or with a damaged one,
+    InputError for an image in memory.
+    """
+    old = slide_of(layer)
+    if old is None or old.address is None:
+        raise InputError(f"{layer.name} is no slide file, so it has no colour profile.")
+    if old.icc == on:
+        return old
+    # The old slide is not closed: a thread may be reading it. It goes when nothing holds it.
+    new = open_slide(old.address, backend=old.backend, icc=on)
+    for each in layers_on(viewer, old):
+        each.metadata[SLIDE] = new
+    layer.metadata.pop(RESULT, None)
+    watch(viewer, layer)
+    layer.data = new.lazy_levels
+    return new
