@@ -10,6 +10,8 @@ raise anything else. What does is kept, with a table at the end.
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import logging
 import multiprocessing
 import os
 import re
@@ -90,6 +92,7 @@ class Reader:
 
     process: multiprocessing.process.BaseProcess | None = None
     pipe: Connection | None = None
+    spoken: Path = field(default_factory=lambda: Path(tempfile.mkdtemp()) / "stderr")
     context: multiprocessing.context.SpawnContext = field(
         default_factory=lambda: multiprocessing.get_context("spawn")
     )
@@ -98,7 +101,7 @@ class Reader:
         """Return what became of a mutant: a column of the table, and the reader's words."""
         if self.process is None:
             self.pipe, theirs = self.context.Pipe()
-            self.process = self.context.Process(target=serve, args=(theirs,), daemon=True)
+            self.process = self.context.Process(target=serve, args=(theirs, self.spoken), daemon=True)
             self.process.start()
             theirs.close()
             self.pipe.recv()  # it has imported all it needs
@@ -111,9 +114,9 @@ class Reader:
             verdict, words = self.pipe.recv()
         except EOFError:
             self.process.join()
-            code = self.process.exitcode
+            code, last_words = self.process.exitcode, self.spoken.read_text(errors="replace")
             self.process = None
-            return "crash", f"exit status {code}"
+            return "crash", f"exit status {code}: {_in_short(last_words)}"
         if verdict == "memory":
             self.stop()
         return verdict, words
@@ -140,17 +143,26 @@ class Reader:
             self.process = None
 
 
-def serve(pipe: Connection) -> None:
-    """Read the paths that come through ``pipe``, within the limits."""
+def _in_short(last_words: str) -> str:
+    """Return why the process ended, as the system and the interpreter wrote it, without the way there."""
+    lines = last_words[last_words.rfind("Fatal Python error") - 200 :].strip().splitlines()
+    return " | ".join(line.strip() for line in lines if line.strip())[:600]
+
+
+def serve(pipe: Connection, spoken: Path) -> None:
+    """Read the paths that come through ``pipe``, within the limits; ``spoken`` is told the rest."""
     from napari_hwsi.errors import HwsiError
     from napari_hwsi.slides import open_slide
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(spoken, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), 2)
+    faulthandler.enable()
+    logging.disable(logging.CRITICAL)
     pipe.send("ready")
     while True:
         path = pipe.recv()
+        os.truncate(spoken, 0)
         verdict, words = "read", ""
         for backend in (None, "image", "tifffile"):  # the others are tried where they belong
             try:

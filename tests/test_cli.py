@@ -53,6 +53,9 @@ def test_a_bad_slide_is_one_sentence_and_a_failure(data: Path, name: str) -> Non
 def test_cells_of_a_box_as_parquet_and_geojson(cmu: Path, tmp_path: Path) -> None:
     facts = json.loads(run("cells", cmu, "-o", tmp_path / "c.parquet", "--box", *BOX, "--json").stdout)
     assert pq.read_metadata(tmp_path / "c.parquet").num_rows == facts["cells"] > 100
+    box_mm2 = 500 * 600 * 0.499**2 / 1e6
+    assert 0 < facts["tissue_mm2"] <= box_mm2 + 1e-4
+    assert facts["cells_per_mm2_of_tissue"] == pytest.approx(facts["cells"] / facts["tissue_mm2"], rel=0.01)
     run("cells", cmu, "-o", tmp_path / "c.geojson", "--box", *BOX)
     assert len(json.loads((tmp_path / "c.geojson").read_text())["features"]) == facts["cells"]
 

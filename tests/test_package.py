@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "napari_hwsi"
 
 # Each folder may import from those before it.
-ORDER = ["slides", "synthetic", "sample_data", "tissue", "encoders", "cells", "hierarchy", "evidence", "chat"]
-ORDER += ["viewer", "widgets"]
+ORDER = ["slides", "synthetic", "sample_data", "tissue", "encoders", "cells", "hierarchy", "batch"]
+ORDER += ["model", "evidence", "chat", "viewer", "widgets"]
 SEEN_BY_QT = {"viewer", "widgets"}
 
 

@@ -14,23 +14,26 @@ __version__ = version("napari-hwsi")
 
 if TYPE_CHECKING:
     from .cells import Cells, segment_cells
-    from .chat import Answer, ask, ask_stream
+    from .chat import Answer
+    from .chat.ask import ask, ask_stream
     from .errors import HwsiError
     from .evidence import Evidence
-    from .hierarchy import Hierarchy, analyze, open_result
+    from .hierarchy import FeatureHierarchy, Hierarchy, analyze, open_features, open_result
     from .slides import Slide, open_slide, slide_from_array
-    from .viewer import view
+    from .viewer.view import view
 
 _ROOMS = {
     "Answer": "chat",
     "Cells": "cells",
     "Evidence": "evidence",
+    "FeatureHierarchy": "hierarchy",
     "Hierarchy": "hierarchy",
     "HwsiError": "errors",
     "Slide": "slides",
     "analyze": "hierarchy",
     "ask": "chat",
     "ask_stream": "chat",
+    "open_features": "hierarchy",
     "open_result": "hierarchy",
     "open_slide": "slides",
     "segment_cells": "cells",
@@ -42,6 +45,7 @@ __all__ = [
     "Answer",
     "Cells",
     "Evidence",
+    "FeatureHierarchy",
     "Hierarchy",
     "HwsiError",
     "Slide",
@@ -49,6 +53,8 @@ __all__ = [
     "analyze",
     "ask",
     "ask_stream",
+    "batch",
+    "open_features",
     "open_result",
     "open_slide",
     "segment_cells",
@@ -58,6 +64,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "batch":  # a folder with a public surface of its own
+        return import_module(".batch", __name__)
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .convert import add_arguments as add_convert_arguments
+from .convert import convert
 from .doctor import has_display
 from .errors import HwsiError, InputError, MissingDependencyError, StoreError
 from .progress import Progress, Step
 
 if TYPE_CHECKING:
+    from .batch import Board, Outcome
     from .hierarchy import Hierarchy
     from .slides import Slide
 
@@ -82,8 +85,24 @@ def _parser() -> argparse.ArgumentParser:
     _icc(cells)
 
     analyze = _command(commands, "analyze", _analyze, "read slides at four scales into result stores")
-    analyze.add_argument("slides", type=_place, nargs="+", metavar="slide")
+    analyze.add_argument(
+        "slides",
+        type=_place,
+        nargs="+",
+        metavar="slide",
+        help="slides, folders of slides, a .txt with a path a line, or a .csv of slide, mpp, patient, label",
+    )
     _store(analyze, "a result (.hwsi.zarr), or the folder that holds one for each slide")
+    analyze.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes for several slides; 0: one slide after the other in this one; default: as many as "
+        "cores and memory allow",
+    )
+    analyze.add_argument(
+        "--scheduler", metavar="ADDRESS", help="your own dask cluster: tcp://host:port, or its scheduler file"
+    )
     analyze.add_argument("--phrase", action="append", dest="phrases", help="filter phrase; may be repeated")
     analyze.add_argument(
         "--parts",
@@ -113,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     _box(ask)
     _mpp(ask)
     _icc(ask)
+
+    summary = "patch features from one tool's layout to another's"
+    add_convert_arguments(_command(commands, "convert", _convert, summary))
 
     demo = _command(commands, "demo", _demo, "open a slide in napari, analyse it, ask a question")
     demo.add_argument("--slide", type=Path, help="your own slide; the built-in sample otherwise")
@@ -174,7 +196,7 @@ def _segmenter(parser: argparse.ArgumentParser) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     from .slides import open_slide
-    from .tissue import stain_kind
+    from .tissue import is_edited, stain_kind
 
     with open_slide(options.slide, mpp=options.mpp, backend=options.backend, icc=options.icc) as slide:
         facts = {
@@ -187,6 +209,7 @@ def _info(options: argparse.Namespace) -> int:
             "levels_px": slide.level_shapes,
             "bounds_px": slide.bounds,
             "picture": stain_kind(slide),
+            "tissue": _tissue(is_edited(slide)),
             "associated_images": list(slide.associated_images),
             "icc_profile": slide.icc_profile_name,
             "icc_used": slide.icc,
@@ -205,6 +228,7 @@ def _info(options: argparse.Namespace) -> int:
         )
         print(f"  pixel (y, x): {origin}")
         print(f"  scanned part (y0, x0, y1, x1): {', '.join(map(str, slide.bounds))}")
+        print(f"  tissue:       {facts['tissue']}")
         print(f"  associated images: {', '.join(slide.associated_images) or 'none'}")
         use = "all pixels converted to sRGB by it" if slide.icc else "not used; --icc converts by it"
         print(
@@ -216,9 +240,14 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tissue(edited: bool) -> str:
+    return "edited by you, kept for this slide" if edited else "found from the image"
+
+
 def _cells(options: argparse.Namespace) -> int:
     from .cells import segment_cells
     from .slides import open_slide
+    from .tissue import tissue_of
 
     writers = {".geojson": "to_geojson", ".parquet": "to_parquet"}
     suffix = options.output.suffix.lower()
@@ -227,6 +256,7 @@ def _cells(options: argparse.Namespace) -> int:
     if os.path.isdir(options.output) or not os.access(options.output.parent, os.W_OK):
         raise StoreError(f"{options.output} cannot be written. Choose a file in a folder that can.")
     with open_slide(options.slide, mpp=options.mpp, icc=options.icc) as slide, _Line() as progress:
+        tissue = tissue_of(slide, progress)
         cells = segment_cells(
             slide,
             box=options.box,
@@ -234,11 +264,17 @@ def _cells(options: argparse.Namespace) -> int:
             device=options.device,
             store=options.store,
             progress=progress,
+            tissue=tissue,
         )
+        y, x = slide.require_mpp()
+        tissue_mm2 = tissue.area_in(options.box or slide.bounds) * y * x / 1e6
     getattr(cells, writers[suffix])(options.output)
     table = cells.table
     facts = {
         "cells": len(cells),
+        "tissue": _tissue(tissue.origin == "edited"),
+        "tissue_mm2": round(tissue_mm2, 4),
+        "cells_per_mm2_of_tissue": round(len(cells) / tissue_mm2, 1) if tissue_mm2 else None,
         "median_area_um2": round(float(table["area_um2"].median()), 2) if len(cells) else None,
         "written": str(options.output),
     }
@@ -247,40 +283,64 @@ def _cells(options: argparse.Namespace) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    from .batch.sources import is_collection
+    from .batch.worker import counts
     from .hierarchy import analyze
     from .slides import open_slide
 
-    several = len(options.slides) > 1
-    if several and options.store and options.store.name.endswith(_SUFFIX):
-        raise InputError(f"{options.store} can hold the result of one slide. Give a folder for several.")
-    summaries: list[dict[str, Any]] = []
-    for path in options.slides:
-        try:
-            with (
-                open_slide(path, mpp=options.mpp, icc=options.icc) as slide,
-                _Line(slide.name if several else None) as progress,
-            ):
-                result = analyze(
-                    slide,
-                    _store_of(slide, options.store),
-                    segmenter=options.segmenter,
-                    phrases=options.phrases,
-                    parts=options.parts,
-                    box=options.box,
-                    device=options.device,
-                    progress=progress,
-                )
-            summaries.append({"slide": str(path)} | _summary(result))
-            if not options.json:
-                _show(options, summaries[-1])
-        except HwsiError as error:
-            if not several:
-                raise
-            _report(f"napari-hwsi: {error}")
-            summaries.append({"slide": str(path), "error": str(error)})
+    chosen = options.workers is not None or options.scheduler is not None
+    if len(options.slides) > 1 or chosen or is_collection(options.slides[0]):
+        return _analyze_many(options)
+    path = options.slides[0]
+    with open_slide(path, mpp=options.mpp, icc=options.icc) as slide, _Line() as progress:
+        result = analyze(
+            slide,
+            _store_of(slide, options.store),
+            segmenter=options.segmenter,
+            phrases=options.phrases,
+            parts=options.parts,
+            box=options.box,
+            device=options.device,
+            progress=progress,
+        )
+    tissue = _tissue(result.slide_facts["tissue"] == "edited")
+    _show(options, {"slide": str(path), "store": str(result.path), "tissue": tissue, **counts(result)})
+    return 0
+
+
+def _analyze_many(options: argparse.Namespace) -> int:
+    from .batch import run
+
+    with _Table() as table:
+        report = run(
+            options.slides,
+            options.store,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            segmenter=options.segmenter,
+            phrases=options.phrases,
+            parts=options.parts,
+            box=options.box,
+            mpp=options.mpp,
+            device=options.device,
+            icc=options.icc,
+            progress=table,
+        )
     if options.json:
-        _show(options, summaries if several else summaries[0])
-    return int(any("error" in summary for summary in summaries))
+        _show(options, [_of_batch(outcome) for outcome in report.outcomes])
+    else:
+        for outcome in report.outcomes:
+            found = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in outcome.counts.items())
+            print(f"{outcome.job.name}: {outcome.state}; {outcome.reason or found}")
+        print(f"Summary: {report.summary}")
+    return int(not report.complete)
+
+
+def _of_batch(outcome: Outcome) -> dict[str, Any]:
+    """Return what is printed of one slide: its result, or why there is none."""
+    if outcome.state != "done":
+        return {"slide": outcome.job.slide, "error": outcome.reason or "stopped"}
+    return {"slide": outcome.job.slide, "store": outcome.store, **outcome.counts}
 
 
 def _store_of(slide: Slide, store: Path | None) -> Path:
@@ -290,17 +350,6 @@ def _store_of(slide: Slide, store: Path | None) -> Path:
     if store is None or store.name.endswith(_SUFFIX):
         return store or default_store(slide)
     return store / f"{Path(slide.name).stem}{_SUFFIX}"
-
-
-def _summary(result: Hierarchy) -> dict[str, Any]:
-    return {
-        "store": str(result.path),
-        "regions": len(result.regions),
-        "regions_analysed": int((result.regions["status"] == "done").sum()),
-        "patches_with_tissue": int(result.patches["valid"].sum()),
-        "kept_patches": len(result.selected_patches),
-        "cells": len(result.cell_column("types")),
-    }
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -343,6 +392,14 @@ def _result(options: argparse.Namespace, progress: Progress) -> Hierarchy:
         return analyze(slide, store, box=options.box, progress=progress)
     result = open_result(store, slide)
     return result if options.box else extend(result, progress=progress)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    facts = convert(options)
+    if not options.json:
+        facts |= {name: "\n".ljust(23).join(facts[name]) or "nothing" for name in ("written", "left_out")}
+    _show(options, facts)
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -403,8 +460,7 @@ def _report(text: str) -> None:
 class _Line:
     """Progress as one line that rewrites itself, on a terminal only."""
 
-    def __init__(self, name: str | None = None) -> None:
-        self._name = f"{name}: " if name else ""
+    def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._what, self._start, self._first = "", 0.0, 0
 
@@ -422,7 +478,7 @@ class _Line:
         done = step.done - self._first
         left = (time.monotonic() - self._start) / done * (step.total - step.done) if done > 0 else None
         estimate = f", {left:.0f} s left" if left is not None else ""
-        sys.stderr.write(f"\r\x1b[K{self._name}{step.what} {step.done}/{step.total}{estimate}")
+        sys.stderr.write(f"\r\x1b[K{step.what} {step.done}/{step.total}{estimate}")
         sys.stderr.flush()
 
     def stop(self) -> None:
@@ -435,6 +491,42 @@ class _Line:
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+class _Table:
+    """Many slides as a table that rewrites itself, on a terminal; elsewhere a line for each that ends."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._drawn = 0
+        self._told: set[str] = set()
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wipe()
+
+    def __call__(self, board: Board) -> None:
+        if self._terminal:
+            width, height = shutil.get_terminal_size()
+            self._wipe()
+            lines = board.lines(width - 1, min(height - 1, 24))
+            sys.stderr.write("\n".join(lines) + "\n")
+            sys.stderr.flush()
+            self._drawn = len(lines)
+            return
+        for row in board.rows:
+            if row.state in ("done", "failed", "stopped") and row.job.slide not in self._told:
+                self._told.add(row.job.slide)
+                ended = len(self._told)
+                _report(f"{ended}/{len(board.rows)} {row.job.name}: {row.state} {row.reason}".rstrip())
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            sys.stderr.write(f"\x1b[{self._drawn}F\x1b[J")
+            sys.stderr.flush()
+            self._drawn = 0
 
 
 if __name__ == "__main__":

@@ -36,6 +36,10 @@ class StoreError(HwsiError, OSError):
     """A result on disk cannot be written, read, or belongs to something else."""
 
 
+class StoreBusyError(StoreError):
+    """A result is being written by another process; it may be free soon."""
+
+
 class WeightsError(HwsiError, ValueError):
     """A checkpoint cannot be read, or is not of the network it was given for."""
 

@@ -14,6 +14,7 @@ from napari_hwsi.errors import Cancelled, InputError, ResolutionError, SlideErro
 from napari_hwsi.metrics import instance_scores
 from napari_hwsi.progress import Step
 from napari_hwsi.slides import Slide, open_slide, slide_from_array
+from napari_hwsi.tissue import TissueMask
 
 from .conftest import Piece, same_cells
 
@@ -95,8 +96,11 @@ def test_fine_and_coarse_pixels_are_placed_right(tissue_piece: Piece) -> None:
 def test_oblong_pixels_are_segmented_square(
     tissue_piece: Piece, mpp: tuple[float, float], times: tuple[int, int]
 ) -> None:
-    square = segment_cells(tissue_piece.rgb, mpp=max(mpp))
-    oblong = segment_cells(tissue_piece.rgb.repeat(times[0], 0).repeat(times[1], 1), mpp=mpp)
+    stretched = tissue_piece.rgb.repeat(times[0], 0).repeat(times[1], 1)
+    square, oblong = (
+        segment_cells(image, mpp=size, tissue=TissueMask(np.ones((1, 1), bool), image.shape[:2]))
+        for image, size in ((tissue_piece.rgb, max(mpp)), (stretched, mpp))
+    )
     assert len(square) > 100
     np.testing.assert_allclose(oblong.centroids / times, square.centroids, atol=0.1)
     np.testing.assert_allclose(oblong.table.area_um2, square.table.area_um2, rtol=0.02)

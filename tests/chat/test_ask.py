@@ -7,8 +7,9 @@ import pytest
 
 from napari_hwsi.chat import FORMS, Answer, answerer, ask, ask_stream
 from napari_hwsi.errors import Cancelled, InputError
-from napari_hwsi.hierarchy import Hierarchy, open_result
+from napari_hwsi.hierarchy import Hierarchy, analyze, open_result
 from napari_hwsi.progress import Step
+from napari_hwsi.tissue import CLASSES, forget_tissue, keep_tissue
 from napari_hwsi.units import intersect
 
 
@@ -44,6 +45,34 @@ def test_without_a_box_the_analysed_slide_counts(result: Hierarchy) -> None:
     answer = ask(result, "How many nuclei?")
     assert answer.text == f"There are {len(result.cells):,} nuclei in the analysed slide."
     assert answer.evidence[0].scale == "slide"
+
+
+def test_an_answer_says_that_the_tissue_is_another_now(wide: Hierarchy) -> None:
+    def rests_on_another() -> bool:
+        return any("another tissue mask" in note for note in ask(wide, "How many nuclei?").notes)
+
+    slide, mask = wide.slide, wide.tissue
+    before = len(wide.cells)
+    assert not rests_on_another()
+    classes = mask.classes
+    classes[:, 20:60] = CLASSES.index("pen")
+    keep_tissue(slide, mask, classes)
+    assert rests_on_another()
+    analyze(slide, wide.path, box=(0, 0, 600, 1000))
+    wide.refresh()
+    assert not rests_on_another()
+    assert len(wide.cells) < before
+    classes[classes == CLASSES.index("pen")] = CLASSES.index("fold")
+    keep_tissue(slide, mask, classes)
+    assert rests_on_another()
+    keep_tissue(slide, mask, wide.tissue.classes)
+    assert not rests_on_another()
+    forget_tissue(slide)  # back to the automatic one
+    assert rests_on_another()
+    analyze(slide, wide.path, box=(0, 0, 600, 1000))
+    wide.refresh()
+    assert not rests_on_another()
+    assert len(wide.cells) == before
 
 
 def test_what_is_not_analysed_is_analysed_first(wide: Hierarchy) -> None:

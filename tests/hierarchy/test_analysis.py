@@ -24,6 +24,8 @@ from napari_hwsi.errors import (
 from napari_hwsi.hierarchy import analysis, extend
 from napari_hwsi.hierarchy.filter import filter_release
 from napari_hwsi.progress import Step
+from napari_hwsi.slides import open_slide
+from napari_hwsi.tissue import CLASSES, tissue_mask
 
 from .conftest import PIECE, PIECES, arrays_of, tissue, write_slide
 
@@ -114,7 +116,7 @@ def test_a_box_and_then_the_rest_equals_the_whole(
     assert first.regions["status"].tolist() == ["pending", "pending", "pending", "done"]
     assert first.covers(box)
     assert not first.covers((0, 0, 4796, 4796))
-    monkeypatch.delattr(analysis, "tissue_mask")  # the result knows where tissue is
+    monkeypatch.delattr(analysis, "tissue_of")  # the result knows where tissue is
     steps: list[Step] = []
     rest = extend(first, progress=steps.append)
     assert regions_done(steps) == {1, 2, 3, 4}
@@ -129,6 +131,24 @@ def test_nothing_is_done_twice(slide_file: Path, copy: Path) -> None:
     assert regions_done(steps) == {4}
     after = {file: file.stat().st_mtime_ns for file in copy.rglob("*") if "log" not in file.parts}
     assert {k: v for k, v in before.items() if k.is_file()} == {k: v for k, v in after.items() if k.is_file()}
+
+
+def test_another_name_of_an_artefact_reaches_the_result_and_redoes_nothing(
+    slide_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "artefacts.hwsi.zarr"
+    with open_slide(slide_file) as slide:
+        mask = tissue_mask(slide)
+        classes = mask.classes
+        classes[:, int(4250 / mask.downsample[1]) :] = CLASSES.index("fold")
+        hwsi.analyze(slide, path, tissue=mask.edited(classes))
+        cells, vectors = files_of(path, "cells"), files_of(path, "patches/vectors")
+        classes[classes == CLASSES.index("fold")] = CLASSES.index("pen")
+        steps: list[Step] = []
+        result = hwsi.analyze(slide, path, tissue=mask.edited(classes), progress=steps.append)
+    assert regions_done(steps) == {4}
+    np.testing.assert_array_equal(result.tissue.classes, classes)
+    assert (files_of(path, "cells"), files_of(path, "patches/vectors")) == (cells, vectors)
 
 
 def test_other_phrases_only_score_anew(slide_file: Path, copy: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_hwsi.errors import SlideError, SlideUnavailableError
-from napari_hwsi.slides import open_slide
+from napari_hwsi.slides import open_slide, stream_patches
 from napari_hwsi.slides.reader import hatched
 
 BACKENDS = ("openslide", "tifffile")
@@ -92,6 +92,75 @@ def test_a_file_that_goes_away_is_told_of_and_comes_back(cmu: Path, tmp_path: Pa
         assert slide.available
         assert (np.asarray(slide.lazy_levels[0][1000:1200, 1000:1200]) != part).any()
     assert heard == [False, True]
+
+
+def test_a_file_that_is_away_at_its_first_look_is_read_directly_when_it_is_back(
+    cmu: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(cmu, tmp_path / "slide.svs"))
+    content = path.read_bytes()
+    with open_slide(path) as slide, open_slide(cmu) as whole:
+        path.write_bytes(content[:5000])
+        for y in (700, 1400):
+            with pytest.raises(SlideUnavailableError):
+                slide.read((y, 900), (64, 64))
+        path.write_bytes(content)
+        (batch,) = stream_patches(slide, [(700, 700), (100, 900)], size=(64, 64))
+        assert batch.readable.all()
+        assert slide._backend._direct[0] is not None
+        assert not slide._backend._broken
+        np.testing.assert_array_equal(slide.read((9, 9), (99, 99)), whole.read((9, 9), (99, 99)))
+
+
+def test_a_drive_that_goes_away_between_two_looks_is_not_taken_for_damage(
+    damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window holds a damaged tile; the file goes while its parts are tried one by one."""
+    with open_slide(damaged) as slide:
+        own, calls = slide._backend.read, []
+
+        def vanishing(*where):
+            calls.append(where)
+            if len(calls) == 3:
+                damaged.write_bytes(b"")
+            return own(*where)
+
+        monkeypatch.setattr(slide._backend, "read", vanishing)
+        with pytest.raises(SlideUnavailableError):
+            slide.read_masked((100, 300), (500, 600))
+
+
+def test_one_damaged_tile_does_not_keep_the_thumbnail_away(damaged: Path, cmu: Path) -> None:
+    with open_slide(damaged) as slide, open_slide(cmu) as whole:
+        got, want = slide.thumbnail(742).astype(int), whole.thumbnail(742)
+        different = np.abs(got - want).max(-1) > 0
+        assert different[62:118, 122:178].mean() > 0.99
+        different[59:122, 119:182] = False
+        assert not different.any()
+
+
+@pytest.mark.parametrize("share", [0.7, 0.98])
+@pytest.mark.parametrize("name", ["TCGA-CR-7395-01A-01-TS1.svs", "HE_example_instanseg.ome.tif"])
+def test_a_slide_that_is_cut_off_says_so(data: Path, tmp_path: Path, name: str, share: float) -> None:
+    content = (data / "wsi" / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(SlideError, match=r"cut off|Copy it again|copy it again"):
+        open_slide(path)
+
+
+def test_tiles_that_would_fill_the_memory_are_refused(cmu: Path, tmp_path: Path) -> None:
+    """OpenSlide would end the process over tiles of 128 x 16,777,216 px."""
+    path = tmp_path / "tiles.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), tile=(16, 16), photometric="rgb")
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].tags["TileWidth"].valueoffset
+        assert file.pages[0].tags["TileWidth"].dtype == 4  # bytes of each
+    with path.open("r+b") as raw:
+        raw.seek(place)
+        raw.write((1 << 24).to_bytes(4, "little"))
+    with pytest.raises(SlideError, match=r"too large|fill the memory"):
+        open_slide(path, backend="openslide")
 
 
 def test_a_closed_slide_is_an_error_not_a_hatch(cmu: Path) -> None:

@@ -15,7 +15,7 @@ import tifffile
 from pydicom.uid import generate_uid
 
 from napari_hwsi import open_slide
-from napari_hwsi.errors import HwsiError, SlideError
+from napari_hwsi.errors import HwsiError, SlideError, SlideUnavailableError
 from napari_hwsi.slides.colour import profile_name
 from napari_hwsi.slides.dicom_backend import DicomBackend
 
@@ -102,6 +102,17 @@ def test_a_damaged_frame_is_an_error_there_and_nowhere_else(dicom_folder: Path, 
         with pytest.raises(SlideError, match=r"level 0, tile \(0, 0\)"):
             slide.read((0, 0), (100, 100))
         np.testing.assert_array_equal(slide.read((900, 900), (99, 99)), whole.read((900, 900), (99, 99)))
+
+
+def test_a_folder_that_loses_a_file_does_not_answer(dicom_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(dicom_folder, tmp_path / "copy")
+    content = (folder / "a.dcm").read_bytes()
+    with open_slide(folder) as slide, open_slide(dicom_folder) as whole:
+        (folder / "a.dcm").write_bytes(content[:20_000])
+        with pytest.raises(SlideUnavailableError):
+            slide.read((1500, 1500), (99, 99))
+        (folder / "a.dcm").write_bytes(content)
+        np.testing.assert_array_equal(slide.read((1500, 1500), (99, 99)), whole.read((1500, 1500), (99, 99)))
 
 
 def test_what_wsidicom_refuses_is_given_to_openslide_only_on_request(

@@ -231,6 +231,15 @@ def _with_size(path: Path, height: int, width: int, ending: str) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize(
+    "content", [b"I", b"II", b"MM", b"II*", b"II+", b"\x89PNG", b"RIFF", b"BM", b"\xff\xd8\xff"]
+)
+def test_a_file_of_a_few_bytes_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(SlideError, match="cannot be opened as a slide"):
+        open_slide(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("size", [(0, 611), (700, 0), (1 << 28, 1 << 28), (1 << 31, 1 << 31)])
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_sizes_of_nothing_and_of_everything_are_refused(

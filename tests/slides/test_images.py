@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -11,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from napari_hwsi import open_slide
 from napari_hwsi.errors import SlideError
 from napari_hwsi.slides import flat_tiff
-from napari_hwsi.slides.picture import on_white
+from napari_hwsi.slides.picture import Picture, on_white
 
 RNG = np.random.default_rng(11)
 COLOUR = RNG.integers(0, 256, (131, 97, 3), np.uint8)
@@ -199,9 +200,64 @@ def test_a_declared_size_is_checked_before_anything_is_made(tmp_path: Path, endi
         open_slide(path)
 
 
+def test_a_size_that_its_bytes_cannot_hold_is_refused(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 3000, 3000, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", bytes(20_000)), (b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(_png(parts))
+    with pytest.raises(SlideError, match="damaged: it declares 3000 x 3000 px"):
+        open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_what_failed_to_decode_is_not_tried_again_until_the_file_changes(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    if ending == "png":
+        Image.fromarray(COLOUR).save(path)
+        target, name = Picture, "_decoded"
+    else:
+        monkeypatch.setattr(flat_tiff, "_WHOLE_PX", 0)
+        tifffile.imwrite(path, COLOUR, photometric="rgb", compression="zlib", rowsperstrip=131)
+        target, name = flat_tiff.FlatTiff, "_opened_array"
+    sound = path.read_bytes()
+    path.write_bytes(sound[:9000] + bytes(2000) + sound[11000:])
+    own, calls = getattr(target, name), []
+    monkeypatch.setattr(target, name, lambda self: (calls.append(self), own(self))[1])
+    with open_slide(path, backend="image") as slide:
+        messages = set()
+        for _ in range(3):
+            with pytest.raises(SlideError) as refused:
+                slide.read((0, 0), (9, 9))
+            messages.add(str(refused.value))
+        assert len(messages) == len(calls) == 1
+        path.write_bytes(sound)
+        os.utime(path, ns=(1, 1))
+        np.testing.assert_array_equal(slide.read((0, 0), (131, 97)), COLOUR)
+        assert len(calls) == 2
+
+
+def test_a_short_memory_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    own, calls = Image.Image.load, []
+
+    def load(self: Image.Image) -> object:
+        calls.append(self)
+        if len(calls) == 1:
+            raise MemoryError
+        return own(self)
+
+    with open_slide(tmp_path / "a.png") as slide:
+        monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+        with pytest.raises(SlideError):
+            slide.read((0, 0), (9, 9))
+        monkeypatch.undo()
+        np.testing.assert_array_equal(slide.read((0, 0), (131, 97)), COLOUR)
+
+
 def test_a_picture_larger_than_the_memory_is_refused(tmp_path: Path) -> None:
-    header = struct.pack(">IIBBBBB", 300_000, 300_000, 8, 2, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"IDAT", bytes(300_000_000 // 20)), (b"IEND", b"")]
+    header = struct.pack(">IIBBBBB", 300_000, 300_000, 1, 3, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"PLTE", bytes(6)), (b"IDAT", bytes(12_000_000)), (b"IEND", b"")]
     (tmp_path / "a.png").write_bytes(_png(parts))
     with pytest.raises(SlideError, match=r"GiB of memory.*tiled pyramid"):
         open_slide(tmp_path / "a.png")

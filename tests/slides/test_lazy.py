@@ -12,7 +12,8 @@ import pytest
 from napari_hwsi.errors import InputError
 from napari_hwsi.slides import open_slide, set_cache_size, slide_from_array, tile_cache
 from napari_hwsi.slides.cache import DEFAULT_BYTES, TileCache
-from napari_hwsi.slides.lazy import LazyLevel
+from napari_hwsi.slides.lazy import LazyLevel, coarser
+from napari_hwsi.slides.reader import hatched
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
 
@@ -20,7 +21,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
 def level_of(image: np.ndarray, padded: tuple[int, int], tile: tuple[int, int], reads: list) -> LazyLevel:
     def read(y0: int, y1: int, x0: int, x1: int):
         reads.append((y0, y1, x0, x1))
-        return image[y0:y1, x0:x1], True
+        return image[y0:y1, x0:x1], None
 
     return LazyLevel(read, image.shape[:2], padded, tile, (255, 255, 255))
 
@@ -95,22 +96,47 @@ def test_shapes_of_a_viewer_have_the_true_ratios(data: Path) -> None:
         assert [level.shape[:2] for level in slide.levels[:2]] == list(slide.level_shapes)
 
 
-def test_a_coarser_level_is_made_from_workers_without_waiting_for_ever() -> None:
-    """More chunks at once than there are threads, each of which reads a finer level in the same threads."""
+def test_a_coarser_level_is_looked_at_from_many_threads_without_waiting_for_ever() -> None:
+    """Whole and in single chunks at once, by more threads than there are workers."""
     image = np.tile(IMAGE, (13, 10, 1))
     slide = slide_from_array(image)
     coarse = slide.lazy_levels[1]
-    done = threading.Event()
-    pixels: list[np.ndarray] = []
+    keys = [np.s_[:], *(np.s_[y : y + 8, x : x + 8] for y in range(0, 2200, 512) for x in (0, 1100, 2100))]
+    pixels: dict[int, np.ndarray] = {}
 
-    def look() -> None:
-        pixels.append(np.asarray(coarse))
-        done.set()
+    def look(i: int) -> None:
+        pixels[i] = np.asarray(coarse[keys[i]])
 
-    threading.Thread(target=look, daemon=True).start()
-    assert done.wait(60)
+    threads = [threading.Thread(target=look, args=(i,), daemon=True) for i in range(len(keys))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(pixels) == len(keys)
     want = image.reshape(2275, 4, 2250, 4, 3).mean((1, 3))
     assert np.abs(pixels[0][: coarse.extent[0], : coarse.extent[1]] - want).max() <= 0.5
+
+
+def test_a_mean_of_what_cannot_be_read_is_hatched_and_made_again() -> None:
+    image = np.tile(IMAGE, (4, 4, 1))
+    away = np.zeros(image.shape[:2], bool)
+    away[1024:1100, 40:44] = True
+
+    def read(y0: int, y1: int, x0: int, x1: int):
+        readable = ~away[y0:y1, x0:x1]
+        pixels = np.where(readable[..., None], image[y0:y1, x0:x1], np.uint8(7))
+        return pixels, None if readable.all() else readable
+
+    fine = LazyLevel(read, image.shape[:2], image.shape[:2], (256, 256), (255, 255, 255))
+    coarse = coarser(fine, (700, 900), (255, 255, 255))
+    means = image.reshape(700, 4, 900, 4, 3).mean((1, 3))
+    first = np.asarray(coarse[:])
+    hole = np.zeros((700, 900), bool)
+    hole[256:275, 10] = True
+    np.testing.assert_array_equal(first[hole], hatched((0, 0), (700, 900))[hole])
+    assert np.abs(first[~hole] - means[~hole]).max() <= 0.5
+    away[:] = False
+    assert np.abs(np.asarray(coarse[:]) - means).max() <= 0.5
 
 
 def test_the_cache_is_bounded_and_drops_the_oldest() -> None:

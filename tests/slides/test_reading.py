@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import openslide
 import pytest
+import tifffile
+from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
 from napari_hwsi.slides import Slide, open_slide
@@ -57,6 +59,31 @@ def test_a_level_that_openslide_decodes_otherwise_is_left_to_it(
     with open_slide(cmu, backend="openslide") as slide, openslide.OpenSlide(cmu) as plain:
         want = reference(plain, (300, 501), (200, 200), 0)
         np.testing.assert_array_equal(slide.read((300, 501), (200, 200)), want)
+
+
+def test_a_tile_that_aperio_leaves_out_is_drawn_as_openslide_draws_it(tmp_path: Path) -> None:
+    """OpenSlide takes such a tile of a coarse level from the next finer one."""
+    rng = np.random.default_rng(0)
+    base = ndimage.gaussian_filter(rng.integers(0, 255, (2048, 2048, 3)).astype(float), (6, 6, 0))
+    base = ((base - base.min()) / np.ptp(base) * 255).astype(np.uint8)
+    text = "Aperio Image Library v12\r\n2048x2048 (256x256) JPEG/RGB Q=90|AppMag = 40|MPP = 0.25"
+    path = tmp_path / "aperio.svs"
+    kwargs = {"photometric": "rgb", "compression": "jpeg", "description": text, "metadata": None}
+    with tifffile.TiffWriter(path) as file:
+        file.write(base, tile=(256, 256), **kwargs)
+        file.write(np.ascontiguousarray(base[::8, ::8]), rowsperstrip=16, **kwargs)
+        file.write(np.ascontiguousarray(base[::4, ::4]), tile=(256, 256), subfiletype=1, **kwargs)
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[2].tags["TileByteCounts"]
+        place, size = tag.valueoffset, {3: 2, 4: 4, 16: 8}[int(tag.dtype)]
+    with path.open("r+b") as raw:
+        raw.seek(place)
+        raw.write(bytes(size))
+    with open_slide(path, backend="openslide") as slide, openslide.OpenSlide(path) as own:
+        assert slide.vendor == "aperio"
+        want = reference(own, (0, 0), (512, 512), 1)
+        assert want[:256, :256].std() > 5
+        np.testing.assert_allclose(slide.read((0, 0), (512, 512), level=1), want, atol=1)
 
 
 def test_a_file_that_grows_is_the_same_slide(cmu: Path, tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from zarr.storage import LocalStore
 
 from napari_hwsi import open_slide
 from napari_hwsi.cli import main
-from napari_hwsi.errors import MissingDependencyError, SlideError
+from napari_hwsi.errors import MissingDependencyError, SlideError, SlideUnavailableError
 from napari_hwsi.slides import registry
+from napari_hwsi.slides.reader import hatched
 
 STEPS = (1, 2, 4)
 SAME_SCALE = {"type": "scale", "scale": [1.0] * 5}
@@ -185,8 +187,56 @@ def test_a_slide_that_vanishes_is_an_error_and_not_fill(tmp_path: Path, image: n
     with open_slide(path) as slide:
         slide.read((0, 0), (50, 50))
         shutil.rmtree(path)
-        with pytest.raises(SlideError, match="cannot be read"):
+        with pytest.raises(SlideUnavailableError, match="does not answer"):
             slide.read((100, 100), (50, 50))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_folder_lost_in_the_middle_of_a_look_is_not_black(
+    tmp_path: Path, image: np.ndarray, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, away = write(tmp_path / "a.zarr", image, "cyx", version), tmp_path / "away"
+    own, asked = LocalStore.get, []
+
+    async def get(self: LocalStore, key: str, *args: Any, **options: Any) -> Any:
+        asked.append(key)
+        if len(asked) == 3:
+            path.rename(away)
+        return await own(self, key, *args, **options)
+
+    with open_slide(path) as slide:
+        monkeypatch.setattr(LocalStore, "get", get)
+        part = np.asarray(slide.lazy_levels[0][:303, :206])
+        assert away.exists()
+        np.testing.assert_array_equal(part, hatched((0, 0), slide.shape))
+        assert not slide.available
+        away.rename(path)
+        np.testing.assert_array_equal(np.asarray(slide.lazy_levels[0][:303, :206]), image)
+        assert slide.available
+
+
+def test_a_level_that_is_gone_is_not_black_and_the_others_are_read(tmp_path: Path, image: np.ndarray) -> None:
+    path = write(tmp_path / "a.zarr", image, "cyx")
+    with open_slide(path) as slide:
+        shutil.rmtree(path / "1")
+        with pytest.raises(SlideError, match="cannot be read at level 1"):
+            slide.read((0, 0), (60, 60), level=1)
+        assert slide.available
+        np.testing.assert_array_equal(slide.read((0, 0), (60, 60)), image[:60, :60])
+
+
+def test_what_a_server_no_longer_has_is_not_black(
+    tmp_path: Path, image: np.ndarray, server: ThreadingHTTPServer
+) -> None:
+    path = write(tmp_path / "a.zarr", image, "cyx")
+    with open_slide(f"http://127.0.0.1:{server.server_port}/a.zarr") as slide:
+        (path / "0" / "c" / "0" / "0" / "0").unlink()
+        assert (slide.read((0, 0), (64, 64)) == 0).all()
+        path.rename(tmp_path / "away")
+        with pytest.raises(SlideUnavailableError):
+            slide.read((0, 0), (100, 100))
+        (tmp_path / "away").rename(path)
+        np.testing.assert_array_equal(slide.read((64, 64), (60, 60)), image[64:124, 64:124])
 
 
 def test_several_images_of_bioformats2raw_give_the_first(tmp_path: Path, image: np.ndarray) -> None:
@@ -214,7 +264,7 @@ def test_the_same_slide_in_a_folder_a_zip_and_on_a_server(
         assert "a.zarr: h&e, ome-zarr, read by zarr" in capsys.readouterr().out
         server.shutdown()
         server.server_close()
-        with pytest.raises(SlideError, match="cannot be read"):
+        with pytest.raises(SlideUnavailableError, match="does not answer"):
             far.read((0, 0), (100, 100))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 import napari_hwsi as hwsi
 from napari_hwsi import open_slide
-from napari_hwsi.errors import InputError
+from napari_hwsi.cells import Cells
+from napari_hwsi.errors import InputError, StoreError
 from napari_hwsi.sample_data import sample_slide
 from napari_hwsi.slides import Slide
 from napari_hwsi.tissue import CLASSES, TissueMask, tissue_mask
@@ -31,10 +33,58 @@ def halved(slide: Slide) -> TissueMask:
     return mask.edited(classes)
 
 
+ACROSS = (2100, 2400, 2300, 2720)  # the border of the pen runs through it
+
+
+def kinds_under(cells: Cells, mask: TissueMask) -> np.ndarray:
+    """The class of the mask's pixel that each centroid lies in."""
+    y, x = (cells.centroids / mask.downsample).astype(int).T
+    return mask.classes[y, x]
+
+
 def test_cells_are_not_looked_for_in_artefacts(slide: Slide, halved: TissueMask) -> None:
-    left, right = (2100, 2100, 2300, 2300), (2100, 2700, 2300, 2900)
-    assert len(hwsi.segment_cells(slide, left, segmenter="classical", tissue=halved)) == 0
-    assert len(hwsi.segment_cells(slide, right, segmenter="classical", tissue=halved)) > 20
+    everywhere = hwsi.segment_cells(slide, ACROSS, segmenter="classical")
+    found = hwsi.segment_cells(slide, ACROSS, segmenter="classical", tissue=halved)
+    assert (kinds_under(everywhere, halved) == CLASSES.index("pen")).sum() > 10
+    assert (kinds_under(found, halved) == CLASSES.index("tissue")).all()
+    assert len(found) > 10
+
+
+def test_what_was_erased_is_out_but_pale_stroma_that_was_not_found_is_not(slide: Slide) -> None:
+    automatic = tissue_mask(slide)
+    classes = automatic.classes
+    classes[:, : round(2560 / automatic.downsample[1])] = CLASSES.index("empty glass")
+    erased = automatic.edited(classes)
+    cells = hwsi.segment_cells(slide, ACROSS, segmenter="classical", tissue=erased)
+    assert len(cells) > 10
+    assert (kinds_under(cells, erased) == CLASSES.index("tissue")).all()
+    # The same map, but found by a rule that may miss what is pale.
+    found = replace(automatic, mask=erased.mask)
+    all_of_it = hwsi.segment_cells(slide, ACROSS, segmenter="classical", tissue=found)
+    assert (kinds_under(all_of_it, found) == CLASSES.index("empty glass")).sum() > 10
+
+
+def test_nuclei_and_patches_of_an_analysis_agree_with_the_mask(
+    slide: Slide, halved: TissueMask, tmp_path: Path
+) -> None:
+    result = hwsi.analyze(slide, tmp_path / "c.hwsi.zarr", parts=["cells"], box=ACROSS, tissue=halved)
+    assert len(result.cells) > 100
+    assert (kinds_under(result.cells, halved) == CLASSES.index("tissue")).all()
+    counts = result._store.read("cells/patch_counts")[result.regions["cells"]]
+    assert counts.sum() == len(result.cells)
+    boxes = np.concatenate([result.grid.patch_boxes(i) for i in np.flatnonzero(result.regions["cells"])])
+    assert counts.ravel()[boxes[:, 3] <= 2552].sum() == 0
+    answer = hwsi.ask(result, "How many nuclei are there?", (2100, 2100, 2300, 2500))
+    assert answer.text.startswith("There is no tissue in this view, and so no nuclei.")
+
+
+def test_tiles_found_under_another_mask_are_not_taken(
+    slide: Slide, halved: TissueMask, tmp_path: Path
+) -> None:
+    store = tmp_path / "cells"
+    hwsi.segment_cells(slide, ACROSS, segmenter="classical", store=store)
+    with pytest.raises(StoreError, match=r"other settings \(.*tissue\)"):
+        hwsi.segment_cells(slide, ACROSS, segmenter="classical", store=store, tissue=halved)
 
 
 def test_analysis_stands_on_the_mask_it_was_given(slide: Slide, halved: TissueMask, tmp_path: Path) -> None:
@@ -61,3 +111,5 @@ def test_a_mask_of_another_slide_is_refused(slide: Slide, halved: TissueMask, tm
     other = TissueMask(halved.mask[:100], halved.downsample)
     with pytest.raises(InputError, match="mask of this slide"):
         hwsi.analyze(slide, tmp_path / "b.hwsi.zarr", tissue=other)
+    with pytest.raises(InputError, match="mask of this slide"):
+        hwsi.segment_cells(slide, ACROSS, segmenter="classical", tissue=other)

@@ -137,6 +137,40 @@ def test_only_large_pictures_are_slides(tmp_path: Path, cmu: Path, monkeypatch: 
     assert levels[0].shape[:2] >= (600, 700)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_tiff_is_refused_without_an_error(tmp_path: Path, seed: int) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    whole, damaged = tmp_path / "whole.tif", tmp_path / "damaged.tif"
+    with tifffile.TiffWriter(whole) as file:
+        file.write(image, tile=(128, 128), photometric="rgb", subifds=1)
+        file.write(image[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
+    with tifffile.TiffFile(whole) as file:
+        tags = [(tag.name, tag.offset) for tag in file.pages.first.tags]
+    assert get_reader(str(whole)) is not None
+    rng = np.random.default_rng(seed)
+    for name, offset in tags:  # type, count and value of each in turn
+        content = bytearray(whole.read_bytes())
+        content[offset + 2 : offset + 12] = rng.choice(np.array([0, 1, 255], np.uint8), 10).tobytes()
+        damaged.write_bytes(content)
+        assert get_reader(str(damaged)) in (None, read), name
+        content = bytearray(whole.read_bytes())
+        content[offset + 8 : offset + 12] = bytes(4)  # such as a tile of no width
+        damaged.write_bytes(content)
+        assert get_reader(str(damaged)) in (None, read), name
+
+
+def test_a_folder_of_dicom_slides_and_other_folders(tmp_path: Path, data: Path) -> None:
+    (source,) = [path for path in (data / "wsi").glob("*.dcm") if "AAJU" in path.name]
+    for name, written in (("slide", True), ("ct", True), ("notes", False)):
+        (tmp_path / name).mkdir()
+        head = source.read_bytes()
+        if name == "ct":
+            head = head.replace(b"1.2.840.10008.5.1.4.1.1.77.1.6", b"1.2.840.10008.5.1.4.1.1.2\0\0\0\0\0")
+        (tmp_path / name / "one").write_bytes(head if written else b"text")
+    assert get_reader(str(tmp_path / "slide")) is read
+    assert [get_reader(str(tmp_path / name)) for name in ("ct", "notes")] == [None, None]
+
+
 def test_a_dicom_that_is_no_slide_is_one_clear_error(data: Path) -> None:
     path = str(data / "wsi" / "small_dicom_TCGA-XK-AAJU.dcm")
     assert get_reader(path) is not None

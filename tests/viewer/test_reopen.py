@@ -12,7 +12,9 @@ import pytest
 from napari_hwsi.errors import InputError, SlideError
 from napari_hwsi.evidence import Evidence
 from napari_hwsi.slides import open_slide, slide_from_array
+from napari_hwsi.tissue import TissueMask
 from napari_hwsi.viewer import active_slide, show_evidence, show_slide, visible_box
+from napari_hwsi.viewer.layers import show, tissue_data
 from napari_hwsi.viewer.reader import open_in
 from napari_hwsi.viewer.region import centre_on
 from napari_hwsi.viewer.reopen import set_icc
@@ -48,13 +50,17 @@ def test_same_layer_same_place_other_colours(
     centre_on(viewer, layer, (1700, 2100))
     places = show_evidence(viewer, layer, [Evidence("patch", (1600, 2000, 1800, 2200), 1.0, "crop", "")])
     layer.metadata[RESULT] = object()
+    mask = TissueMask(np.ones((20, 20), bool), (16.0, 16.0))
+    old = show(viewer, tissue_data(slide_of(layer), mask))
+    viewer.layers.selection.active = layer
     box, before = visible_box(viewer, layer), viewer.screenshot(flash=False).astype(int)
     assert dock.icc_box.isVisibleTo(dock)
     assert not dock.icc_box.isChecked()
     stored = slide_of(layer)
     assert stored.icc_profile_name == dock.fact_labels["Profile"].text()
     dock.icc_box.click()
-    assert "computed again" in dock.task.words.text()
+    assert "analyse again" in dock.task.words.text()
+    assert old not in viewer.layers  # tissue by the other colours
     assert dock.icc_box.isChecked()
     converted = active_slide(viewer)
     assert converted.icc

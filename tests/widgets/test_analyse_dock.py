@@ -90,3 +90,25 @@ def test_cancel_keeps_the_window_and_another_slides_result_is_refused(
     show_slide(viewer, other)
     dock.open(default_store(tissue))
     assert "result of another slide, skin" in dock.task.words.text()
+
+
+def test_work_goes_on_while_another_slide_is_looked_at(
+    dock: AnalyseDock, viewer: napari.Viewer, tissue: Slide, qtbot
+) -> None:
+    (layer,) = viewer.layers
+    other = show_slide(viewer, slide_from_array(np.full((600, 600, 3), 245, np.uint8), mpp=0.5, name="other"))
+    viewer.layers.selection.active = layer
+    dock.run_button.click()
+    qtbot.waitUntil(lambda: part_layer(viewer, tissue, "tissue") is not None, timeout=60000)
+    assert dock.layer is layer
+    assert dock.task.busy  # its own layers do not stop it, nor does a look elsewhere
+    viewer.layers.selection.active = other
+    assert dock.task.busy
+    assert dock.task_slide.text() == "On skin"
+    wait(dock, qtbot)
+    assert dock.task.words.text() == "Finished."
+    assert dock.summary.text() == ""
+    assert result_of(other) is None
+    assert part_layer(viewer, tissue, "patches") is not None
+    viewer.layers.selection.active = layer
+    assert dock.summary.text().startswith("1 of 1 regions")

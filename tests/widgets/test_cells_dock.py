@@ -8,13 +8,16 @@ from pathlib import Path
 import napari
 import numpy as np
 import pytest
+import shapely
+from napari.layers import Image as NapariImage
 
 from napari_hwsi.cells import Cells, segment_cells
-from napari_hwsi.slides import Slide, open_slide
+from napari_hwsi.slides import Slide, open_slide, slide_from_array
+from napari_hwsi.tissue import TissueMask
 from napari_hwsi.viewer import fly_to, show_slide, visible_box
 from napari_hwsi.viewer.state import part_layer
-from napari_hwsi.widgets.cells_dock import CellsDock
-from napari_hwsi.widgets.scope import DRAWN, WHOLE
+from napari_hwsi.widgets.cells_dock import CellsDock, in_words, tissue_pixels
+from napari_hwsi.widgets.scope import DRAWN, WHOLE, Scope
 
 
 @pytest.fixture
@@ -72,6 +75,7 @@ def test_cancel(dock: CellsDock, viewer: napari.Viewer, qtbot) -> None:
     dock.task.cancel_button.click()
     assert not dock.task.busy
     assert dock.run_button.isEnabled()
+    assert not dock.task_slide.isVisible()  # the slide's name is above
     qtbot.wait(300)
     assert dock.cells is None
     assert len(viewer.layers) == 1
@@ -82,14 +86,100 @@ def test_what_cannot_be_segmented_is_said(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     _, dock = viewer.window.add_plugin_dock_widget("napari-hwsi", "Segment cells")
-    dock.run_button.click()
+    viewer.add_image(np.zeros((60, 60)))  # one of napari's own
+    assert not dock.run_button.isEnabled()
+    assert dock.hint.isVisibleTo(dock)
+    assert "Open slide…" in dock.hint.text()
+    assert "File > Open" in dock.hint.text()
+    dock.run()
     assert "No slide is open" in dock.task.words.text()
     show_slide(viewer, open_slide(data / "wsi" / "TCGA-CR-7395-01A-01-TS1.svs"))
+    assert not dock.hint.isVisibleTo(dock)
+    assert dock.task.words.text() == ""
     dock.run_button.click()
     assert "does not state its pixel size" in dock.task.words.text()
     show_slide(viewer, open_slide(data / "wsi" / "test3-DAPI-2-387.ndpi"))
-    viewer.layers[0].visible = False
+    assert dock.task.words.text() == ""
     dock.run_button.click()
     wait(dock, qtbot)
     assert "fluorescence" in dock.task.words.text()
     assert dock.run_button.isEnabled()
+
+
+@pytest.fixture
+def other(viewer: napari.Viewer, dock: CellsDock) -> NapariImage:
+    """Another slide, above the tissue and shown in the dock."""
+    pixels = np.full((300, 300, 3), 200, np.uint8)
+    return show_slide(viewer, slide_from_array(pixels, mpp=0.5, name="other"))
+
+
+def test_work_goes_on_while_another_slide_is_looked_at(
+    dock: CellsDock, viewer: napari.Viewer, tissue: Slide, other: NapariImage, qtbot
+) -> None:
+    layer = viewer.layers[0]
+    viewer.layers.selection.active = layer
+    dock.scope_box.setCurrentText(WHOLE)
+    dock.run_button.click()
+    viewer.layers.selection.active = other
+    viewer.layers.selection.clear()
+    viewer.add_points([[1, 1]])
+    viewer.layers.selection.active = other
+    assert dock.task.busy
+    assert dock.task_slide.isVisible()
+    assert dock.task_slide.text() == "On skin"
+    assert not dock.run_button.isEnabled()
+    dock.task.attempt(dock._start)  # as the Layers menu would
+    assert "still running" in dock.task.words.text()
+    wait(dock, qtbot)
+    assert dock.layer is other
+    assert dock.cells is None
+    assert not dock.save_button.isVisible()
+    assert (dock.task_slide.text(), dock.task.words.text()) == ("On skin", "Finished.")
+    nuclei = part_layer(viewer, tissue, "cells")
+    assert nuclei is not None
+    viewer.layers.selection.active = layer
+    assert len(dock.cells) == len(nuclei.features) > 10
+    assert dock.found.text().startswith(f"{len(dock.cells):,} nuclei")
+    assert dock.save_button.isVisible()
+    assert not dock.task_slide.isVisible()
+    assert dock.task.words.text() == ""
+
+
+def test_work_stops_with_its_slide(dock: CellsDock, viewer: napari.Viewer, other: NapariImage, qtbot) -> None:
+    layer = viewer.layers[0]
+    viewer.layers.selection.active = layer
+    dock.scope_box.setCurrentText(WHOLE)
+    dock.run_button.click()
+    viewer.layers.selection.active = other
+    viewer.layers.remove(layer)
+    assert not dock.task.busy
+    assert dock.task.words.text() == ""
+    assert not dock.task_slide.isVisible()
+    qtbot.wait(300)
+    assert list(viewer.layers) == [other]
+
+
+def test_work_stops_with_the_dock(dock: CellsDock, viewer: napari.Viewer, tissue: Slide, qtbot) -> None:
+    dock.scope_box.setCurrentText(WHOLE)
+    dock.run_button.click()
+    assert dock.task.busy
+    viewer.window.remove_dock_widget(dock.parent())
+    qtbot.wait(3000)
+    assert part_layer(viewer, tissue, "cells") is None
+
+
+def test_density_is_that_of_tissue() -> None:
+    half = np.zeros((100, 100), bool)
+    half[:, :50] = True
+    tissue = TissueMask(half, (10.0, 10.0))
+    slide = slide_from_array(np.full((1000, 1000, 3), 200, np.uint8), mpp=0.5, name="half")
+    assert tissue_pixels(slide, Scope(None), tissue) == 500_000
+    assert tissue_pixels(slide, Scope((0, 400, 1000, 600)), tissue) == 100_000
+    triangle = shapely.Polygon([(0, 0), (0, 1000), (1000, 1000)])  # x, y; 3/8 of the slide lie left
+    found = tissue_pixels(slide, Scope((0, 0, 1000, 1000), triangle), tissue)
+    assert found == pytest.approx(375_000)
+    cells = segment_cells(slide, box=(0, 0, 64, 64), segmenter="classical", tissue=tissue)
+    assert in_words(slide, Scope(None), cells, tissue) == (
+        "0 nuclei in 0.125 mm² of tissue: 0 per mm² of tissue."
+    )
+    assert in_words(slide, Scope((0, 600, 10, 610)), cells, tissue) == "0 nuclei in 0 mm² of tissue."

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import napari
+import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 import napari_hwsi
+from napari_hwsi.slides import slide_from_array
+from napari_hwsi.viewer import show_slide
 from napari_hwsi.viewer.state import part_layer
 from napari_hwsi.widgets.analyse_dock import AnalyseDock
 from napari_hwsi.widgets.ask_dock import AskDock
@@ -77,3 +81,39 @@ def test_all_docks_are_opened_once(viewer: napari.Viewer) -> None:
         assert dock.minimumSizeHint().width() <= 300
         assert dock.scroll_area.widget().minimumSizeHint().width() <= 270
         assert "Research use only." in {label.text() for label in dock.findChildren(QLabel)}
+
+
+def test_docks_of_the_plugins_menu_are_tabs_until_they_are_moved(viewer: napari.Viewer, qtbot) -> None:
+    window = viewer.window._qt_window
+    docks = [
+        viewer.window.add_plugin_dock_widget("napari-hwsi", name)[0]
+        for name in ("Slide", "Minimap", "Segment cells", "Analyse", "Ask")
+    ]
+    minimap, forms = docks[1], [docks[0], *docks[2:]]
+    qtbot.waitUntil(lambda: set(window.tabifiedDockWidgets(forms[0])) == set(forms[1:]))
+    assert minimap not in window.tabifiedDockWidgets(forms[0])
+    forms[1].setFloating(True)
+    forms[1].hide()
+    forms[1].show()
+    qtbot.wait(50)
+    assert forms[1] not in window.tabifiedDockWidgets(forms[0])
+
+
+def test_slides_are_chosen_in_any_dock(viewer: napari.Viewer, qtbot) -> None:
+    dock, ask = open_dock(viewer, SlideDock), open_dock(viewer, AskDock)
+    (first,) = viewer.layers
+    assert not ask.slides_box.isVisible()
+    second = show_slide(viewer, slide_from_array(np.full((90, 90, 3), 200, np.uint8), mpp=0.5, name="second"))
+    assert ask.slides_box.isVisible()
+    assert not ask.slide_label.isVisible()
+    assert [ask.slides_box.itemText(i) for i in range(2)] == ["skin", "second"]
+    assert ask.slides_box.currentText() == "second"
+    qtbot.keyClick(ask.slides_box, Qt.Key.Key_Up)
+    assert (first.visible, second.visible) == (True, False)
+    assert dock.layer is ask.layer is first
+    assert dock.slides_box.currentText() == "skin"
+    first.name = "mine"
+    assert ask.slides_box.currentText() == "mine"
+    viewer.layers.remove(second)
+    assert not ask.slides_box.isVisible()
+    assert ask.slide_label.isVisible()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import napari
 import numpy as np
@@ -12,11 +18,18 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QDockWidget
 
-from napari_hwsi.slides import open_slide, slide_from_array
+from napari_hwsi.errors import Cancelled
+from napari_hwsi.progress import Step
+from napari_hwsi.slides import Slide, open_slide, slide_from_array
 from napari_hwsi.viewer import show_slide, visible_box
+from napari_hwsi.viewer.reader import open_in
 from napari_hwsi.viewer.region import view_box
+from napari_hwsi.viewer.trouble import watch
 from napari_hwsi.widgets.minimap_dock import MinimapDock
+from napari_hwsi.widgets.overview import overview
+from napari_hwsi.widgets.slide_dock import SlideDock
 from napari_hwsi.widgets.slide_map import SlideMap
+from napari_hwsi.widgets.task import Task
 
 LEFT = Qt.MouseButton.LeftButton
 YELLOW = (240, 228, 66)
@@ -171,6 +184,120 @@ def test_is_put_below_the_layers_once(opened: tuple, qtbot) -> None:
     frame.show()
     qtbot.wait(50)
     assert window.dockWidgetArea(frame) == right
+
+
+class Slow:
+    """A file without pyramid whose pieces take their time."""
+
+    name = vendor = "slow"
+    level_shapes = ((12288, 12288),)
+    tile_shapes = ((512, 512),)
+    mpp, bounds, background, icc_profile = (0.5, 0.5), None, (255, 255, 255), None
+    properties: ClassVar[dict[str, str]] = {}
+    associated: ClassVar[dict[str, tuple[int, int]]] = {}
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.slow = True
+
+    def read(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
+        self.reads += 1
+        if self.slow:
+            time.sleep(0.05)
+        value = np.arange(int(origin[1]), int(origin[1]) + size[1]) * 255 // self.level_shapes[0][1]
+        return np.broadcast_to(value.astype(np.uint8)[None, :, None], (*size, 3)).copy()
+
+    def close(self) -> None: ...
+
+
+def test_the_overview_fills_in_and_stops_when_told() -> None:
+    backend, seen, told = Slow(), [], []
+    slide = Slide(backend, path=None, name="slow", fingerprint="0" * 32)
+
+    def until_the_third(step: Step) -> None:
+        told.append(step)
+        if step.done == 3:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        overview(slide, until_the_third, seen.append)
+    assert backend.reads == 3  # one piece between two steps, and none after
+    assert told[-1].total == 144
+    slide_two = Slide(Slow(), path=None, name="slow", fingerprint="0" * 32)
+    whole = overview(slide_two, lambda step: None, seen.append)
+    assert len(seen) > 2  # it filled in
+    assert (seen[0][-1] == 255).all()  # background, not read yet
+    np.testing.assert_array_equal(seen[-1], whole)
+    expected = (np.arange(12288) * 255 // 12288).reshape(1024, 12).mean(1)
+    assert np.abs(whole[500, :, 0] - expected).max() < 1
+
+
+def test_the_map_of_a_real_slide_is_its_thumbnail(cmu: Path) -> None:
+    with open_slide(cmu) as slide:
+        picture, expected = overview(slide, lambda step: None, lambda _: None), slide.thumbnail(1024)
+    assert picture.shape == expected.shape
+    difference = picture[:, :760].astype(float) - expected[:, :760]  # each pixel is of whole pixels here
+    assert np.abs(difference.reshape(128, 8, 95, 8, 3).mean((1, 3))).mean() < 1
+
+
+def test_a_removed_layer_ends_the_reading(make_napari_viewer: Callable[..., napari.Viewer], qtbot) -> None:
+    viewer, backend = make_napari_viewer(), Slow()
+    dock = MinimapDock(viewer)
+    qtbot.addWidget(dock)
+    backend.slow = False
+    slide = Slide(backend, path=None, name="slow", fingerprint="0" * 32)
+    levels = slide.lazy_levels
+    np.asarray(levels[-1])  # what napari draws first
+    backend.reads, backend.slow = 0, True
+    show_slide(viewer, slide)
+    qtbot.waitUntil(lambda: backend.reads > 2, timeout=5000)
+    viewer.layers.clear()
+    qtbot.wait(300)
+    reads = backend.reads
+    qtbot.wait(500)
+    assert backend.reads == reads < 144
+
+
+@pytest.mark.parametrize("kind", [MinimapDock, SlideDock])
+def test_closed_slides_are_let_go(
+    make_napari_viewer: Callable[..., napari.Viewer], qtbot, cmu: Path, tmp_path: Path, kind: type
+) -> None:
+    viewer = make_napari_viewer()
+    dock = kind(viewer)
+    qtbot.addWidget(dock)
+    slides = []
+    for i in range(3):
+        path = tmp_path / f"{i}.svs"
+        shutil.copy(cmu, path)
+        (layer,) = open_in(viewer, path)
+        slides.append(weakref.ref(layer.metadata["hwsi_slide"]))
+        qtbot.wait(600)
+        viewer.layers.clear()
+        del layer
+
+    def open_files() -> list[str]:
+        gc.collect()
+        links = Path("/proc/self/fd").iterdir() if Path("/proc/self/fd").exists() else []
+        places = [os.readlink(link) for link in links if os.path.lexists(link)]
+        return [place for place in places if str(tmp_path) in place]
+
+    qtbot.waitUntil(lambda: not open_files(), timeout=8000)
+    assert [ref() for ref in slides] == [None] * 3
+    assert dock.findChildren(Task) == []
+
+
+def test_a_recovery_is_one_reading(opened: tuple, qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, dock, layer = opened
+    other = show_slide(viewer, slide_from_array(np.zeros((400, 800, 3), np.uint8), name="black"))
+    for _ in range(3):
+        viewer.layers.selection.active = layer
+        viewer.layers.selection.active = other
+    read: list[object] = []
+    monkeypatch.setattr(dock, "_read", read.append)
+    watch(viewer, layer).changed.emit(False)  # the one that is not on the map
+    assert read == []
+    watch(viewer, other).changed.emit(False)
+    assert read == [dock.slide]
 
 
 def test_follows_the_active_slide(opened: tuple, qtbot) -> None:

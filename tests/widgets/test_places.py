@@ -140,3 +140,10 @@ def test_damaged_bookmarks_are_told(dock: SlideDock, home: Path) -> None:
     marks.path.write_text("{")
     dock.refresh()
     assert marks.path.name in dock.task.words.text()
+
+
+def test_a_refusal_goes_with_the_next_success(dock: SlideDock, qtbot) -> None:
+    keep(dock.places, "", qtbot)
+    assert "name" in dock.task.words.text()
+    keep(dock.places, "edge", qtbot)
+    assert dock.task.words.text() == ""

@@ -15,7 +15,7 @@ from scipy import ndimage
 from ..errors import InputError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, slide_from_array
-from ..tissue import TissueMask, measurable_stain, tissue_mask
+from ..tissue import TissueMask, measurable_stain, tissue_of
 from ..units import Box, Mpp, as_box, as_mpp, intersect
 from .cells import Cells
 from .contours import Contours, trace
@@ -45,13 +45,15 @@ def segment_cells(
 
     box: (y0, x0, y1, x1) level-0 px, the cells whose centroid lies in it; the whole slide where
     None. segmenter: a name, one made by hand, or None for the best that ships. mpp: µm per
-    level-0 pixel where the slide states none. Only tiles with tissue are visited, with a margin
-    round each; rows stand in order of the tiles, then of y and x. store: a folder; tiles are
+    level-0 pixel where the slide states none. tissue: what :func:`tissue_of` gives where None; cells
+    are kept where it allows them (:attr:`TissueMask.allowed`). Only tiles with tissue are visited, with
+    a margin round each; rows stand in order of the tiles, then of y and x. store: a folder; tiles are
     kept there as they are done and a later run goes on from them. progress hears of what
     comes before and of 'tiles', at the start of each, and may raise Cancelled.
 
     Raises InputError (not an RGB image, fluorescence, a box off the slide, an unknown
-    segmenter), ResolutionError (no mpp), TissueError (a whole slide without tissue), StoreError.
+    segmenter, a mask of another slide), ResolutionError (no mpp), TissueError (a whole slide
+    without tissue), StoreError.
     """
     slide = _as_slide(slide_or_image, mpp)
     chosen = find_segmenter(segmenter, device)
@@ -62,21 +64,21 @@ def segment_cells(
     if within is None:
         size = f"{slide.shape[0]} x {slide.shape[1]} px"
         raise InputError(f"The box {tuple(box or ())} does not meet {slide.name}, {size}.")
-    tell(progress, 0, 1, "looking for tissue")
-    tissue = tissue_mask(slide) if tissue is None else tissue
+    tissue = tissue_of(slide, progress) if tissue is None else tissue
+    tissue.check(slide)
     tiles = _tiles(slide, within, chosen)
     visited = [i for i, tile in enumerate(tiles) if tissue.coverage(tile) > 0]
     if box is None and not visited:
         raise TissueError(f"No tissue was found on {slide.name}. Give a box to segment a place all the same.")
     tell(progress, 0, 1, "sampling the stain")
     fitted = chosen.fit(slide, tissue)
-    kept = None if store is None else TileStore.open(store, _facts(slide, fitted, within))
+    kept = None if store is None else TileStore.open(store, _facts(slide, fitted, within, tissue))
     parts = []
     for done, i in enumerate(visited):
         tell(progress, done, len(visited), "tiles")
         cells = kept.read(i) if kept else None
         if cells is None:
-            cells = _segment_tile(slide, tiles[i], fitted)
+            cells = _segment_tile(slide, tiles[i], fitted, tissue)
             if kept:
                 kept.write(i, cells)
         parts.append(cells)
@@ -96,8 +98,8 @@ def segment_owned(
 
     Pixels are read with the segmenter's margin round the box, so the result does not depend on
     what is segmented elsewhere. mpp: µm per level-0 pixel where the slide states none; tissue:
-    tiles without any are not looked at. Give a segmenter that is fitted to the slide when calling
-    this box after box.
+    cells are kept where it allows them, anywhere where None. Give a segmenter that is fitted to the
+    slide when calling this box after box.
     """
     _as_slide(slide, mpp)
     chosen = find_segmenter(segmenter).fit(slide)
@@ -108,7 +110,7 @@ def segment_owned(
     parts = []
     for done, tile in enumerate(tiles):
         tell(progress, done, len(tiles), "tiles")
-        parts.append(_segment_tile(slide, tile, chosen))
+        parts.append(_segment_tile(slide, tile, chosen, tissue))
     tell(progress, len(tiles), len(tiles), "tiles")
     return _joined(parts, tiles, slide, chosen)
 
@@ -144,8 +146,8 @@ def _tiles(slide: Slide, box: Box, segmenter: Segmenter) -> list[Box]:
     return [(int(y0), int(x0), int(y1), int(x1)) for y0, y1 in pairwise(ys) for x0, x1 in pairwise(xs)]
 
 
-def _segment_tile(slide: Slide, tile: Box, segmenter: Segmenter) -> Cells:
-    """Find the cells whose centroid lies in a tile, in order of y and x."""
+def _segment_tile(slide: Slide, tile: Box, segmenter: Segmenter, tissue: TissueMask | None) -> Cells:
+    """Find the cells whose centroid lies in a tile, where the tissue allows, in order of y and x."""
     own, resolution = slide.require_mpp(), working_mpp(slide, segmenter.mpp)
     margin = [math.ceil(segmenter.margin_um / step) for step in own]
     # Nothing is made up beyond the slide's edge: there a nucleus ends with the pixels.
@@ -169,6 +171,8 @@ def _segment_tile(slide: Slide, tile: Box, segmenter: Segmenter) -> Cells:
     if not readable.all():
         cells = cells.select(_whole(found.labels, readable))
     owned = cells.in_box(tile)
+    if tissue is not None:
+        owned = owned.select(tissue.allows(owned.centroids))
     return owned.select(np.lexsort((owned.centroids[:, 1], owned.centroids[:, 0])))
 
 
@@ -187,7 +191,7 @@ def _joined(parts: list[Cells], tiles: list[Box], slide: Slide, segmenter: Segme
     return resolve_seams(Cells.concatenate(parts), owners, tiles)
 
 
-def _facts(slide: Slide, segmenter: Segmenter, box: Box) -> dict[str, Any]:
+def _facts(slide: Slide, segmenter: Segmenter, box: Box, tissue: TissueMask) -> dict[str, Any]:
     mpp: Mpp = slide.require_mpp()
     return {
         "slide": slide.name,
@@ -195,5 +199,6 @@ def _facts(slide: Slide, segmenter: Segmenter, box: Box) -> dict[str, Any]:
         "mpp": mpp,
         "box": box,
         "tile_px": TILE_PX,
+        "tissue": tissue.digest,
         "segmenter": dict(segmenter.settings()),
     } | ({"icc": slide.icc_profile_name} if slide.icc else {})

@@ -14,6 +14,10 @@ from .answer import Answer
 from .answerers import Answerer
 from .answerers import answerer as answerer_named
 
+_OTHER_TISSUE = (
+    "This rests on another tissue mask than the one now in use for this slide; analyse it again to renew it."
+)
+
 
 def ask(
     result: Hierarchy,
@@ -81,9 +85,12 @@ def _answered(
         extend(result, box, progress=progress)
         result.refresh()
         added = int(result.regions["cells"].sum()) - known
+    current = result.tissue_is_current
     for event in by.answer(result, question, box, history, progress=progress):
         if isinstance(event, Answer) and added:
             regions = "1 region was" if added == 1 else f"{added} regions were"
             note = f"{regions} analysed for this question and added to the result."
             event = replace(event, notes=(*event.notes, note))
+        if isinstance(event, Answer) and not current:
+            event = replace(event, notes=(*event.notes, _OTHER_TISSUE))
         yield event

@@ -2,12 +2,14 @@
 
 from .analysis import analyze, extend
 from .filter import Kept, filter_paper, filter_release
+from .foreign import FeatureHierarchy, open_features
 from .hierarchy import Hierarchy, open_result
 from .profile import PROFILES, Profile, profile_named
 from .store import default_store, has_result
 
 __all__ = [
     "PROFILES",
+    "FeatureHierarchy",
     "Hierarchy",
     "Kept",
     "Profile",
@@ -17,6 +19,7 @@ __all__ = [
     "filter_paper",
     "filter_release",
     "has_result",
+    "open_features",
     "open_result",
     "profile_named",
 ]

@@ -13,7 +13,7 @@ from ..cells import Segmenter, find_segmenter
 from ..errors import HwsiError, InputError, SlideError, SlideUnavailableError, StoreError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, open_slide
-from ..tissue import TissueMask, measurable_stain, region_grid, tissue_mask
+from ..tissue import TissueMask, measurable_stain, region_grid, tissue_of
 from ..units import Box, as_box, intersect
 from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
@@ -53,8 +53,9 @@ def analyze(
     in level-0 pixels; only regions that meet it are looked at, and are added to what is there.
     mpp: µm per level-0 pixel of a slide that states none. device: of a segmenter that is a network.
     progress: hears of what comes before and of 'regions', and is called within these too, so that raising
-    :class:`Cancelled` stops soon; what is finished is kept. tissue: what to analyse, such as an edited mask,
-    instead of what :func:`tissue_mask` finds; another mask than the last run's makes all parts anew.
+    :class:`Cancelled` stops soon; what is finished is kept. tissue: what to analyse instead of what
+    :func:`tissue_of` gives, the user's edited mask where there is one; another mask than the last run's
+    makes all parts anew.
 
     Raises SlideError; ResolutionError for a slide without mpp, or too coarse for 0.5 µm/px;
     TissueError for a slide without tissue; InputError for fluorescence, unknown names, a box off the
@@ -114,9 +115,8 @@ def _decompose(
     tell(progress, 0, 1, "looking at the stain")
     stain = measurable_stain(slide)
     grid = region_grid(slide)
-    tell(progress, 0, 1, "looking for tissue")
     if tissue is None:
-        tissue = tissue_mask(slide) if standing is None else standing.tissue
+        tissue = tissue_of(slide, progress) if standing is None else standing.tissue
     tissue.check(slide)
     if not tissue.mask.any():
         raise TissueError(

@@ -16,7 +16,7 @@ from ..encoders import unit
 from ..errors import InputError, StoreError
 from ..slides import Slide, open_slide
 from ..slides.address import as_place
-from ..tissue import Grid, TissueMask
+from ..tissue import Grid, TissueMask, kept_tissue
 from ..units import as_box
 from .cell_arrays import TABLE, cells_from_arrays
 from .plan import PARTS, grid_from_facts
@@ -194,7 +194,21 @@ class Hierarchy:
     def tissue(self) -> TissueMask:
         """Where tissue and artefacts are, as the analysis saw them."""
         y, x = self._store.array_facts("slide/tissue_mask")["downsample"]
-        return TissueMask(self._read("slide/tissue_mask"), (y, x), self._read("slide/artefacts"))
+        origin = self.slide_facts.get("tissue", "given")
+        mask, artefacts = self._read("slide/tissue_mask"), self._read("slide/artefacts")
+        return TissueMask(mask, (y, x), artefacts, origin=origin)
+
+    @property
+    def tissue_is_current(self) -> bool:
+        """Whether the user has neither edited the slide's tissue since, nor gone back to the automatic one.
+
+        Raises StoreError where the mask that is kept is damaged.
+        """
+        kept = kept_tissue(self.slide_facts["fingerprint"])
+        if kept is None:
+            return self.slide_facts.get("tissue") != "edited"
+        same = kept.downsample == self.tissue.downsample
+        return same and np.array_equal(kept.classes, self.tissue.classes)
 
     @property
     def type_names(self) -> tuple[str, ...]:

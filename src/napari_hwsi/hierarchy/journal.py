@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from ..disk import sync_folder, sync_tree, write_whole
-from ..errors import InputError, StoreError
+from ..errors import InputError, StoreBusyError
 from .files import storing
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
@@ -58,8 +58,8 @@ class Journal:
     def held(self) -> Iterator[None]:
         """Hold the result for writing, after mending what a killed run left behind.
 
-        Raises StoreError, naming the holder, where another run holds it, and where the folder
-        cannot be written.
+        Raises StoreBusyError, naming the holder, where another run holds it, and StoreError where
+        the folder cannot be written.
         """
         with storing(self.root):
             lock = self._acquire()
@@ -82,7 +82,7 @@ class Journal:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            raise StoreError(
+            raise StoreBusyError(
                 f"The result {self.root} is being written by {self._holder()}. "
                 "Wait until that has finished, or choose another place."
             ) from None

@@ -130,7 +130,7 @@ def make_plan(
             words = tuple(standing["patches"]["phrases"])
     encoder.encode_text(words)
     return Plan(
-        slide=slide_facts(slide, stain),
+        slide=slide_facts(slide, stain, tissue),
         grid=grid,
         tissue=tissue,
         fractions=fractions,
@@ -141,7 +141,7 @@ def make_plan(
         keys={
             # Phrases and filter are worked out anew from the vectors; only these make vectors stale.
             "patches": digest([base, settings["patches"]["encoder"], MIN_ON_SLIDE, MIN_TISSUE]),
-            "cells": digest([base, settings["cells"]["segmenter"]]),
+            "cells": digest([base, settings["cells"]["segmenter"], tissue.digest]),
         },
         base=base,
     )
@@ -164,7 +164,7 @@ def grid_from_facts(facts: Mapping[str, Any]) -> Grid:
     )
 
 
-def slide_facts(slide: Slide, stain: StainKind) -> dict[str, Any]:
+def slide_facts(slide: Slide, stain: StainKind, tissue: TissueMask) -> dict[str, Any]:
     """Return what a result says of its slide; nothing of what a scanner wrote about the patient."""
     mpp = slide.require_mpp()
     return {
@@ -179,4 +179,5 @@ def slide_facts(slide: Slide, stain: StainKind) -> dict[str, Any]:
         "backend": slide.backend,
         "icc": slide.icc_profile_name if slide.icc else None,
         "stain": stain,
+        "tissue": tissue.origin,
     }

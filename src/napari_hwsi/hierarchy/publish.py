@@ -7,6 +7,7 @@ the columns come out with the same bytes. Memory is that of one region and a chu
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ def publish(store: Store, plan: Plan, unreadable: Mapping[int, Exception] | None
         "cells": digest([parts["cells"].key, parts["cells"].regions]),
     }
     reasons = _reasons(store, plan, parts, unreadable or {})
-    contents["all"] = digest([contents, plan.slide, plan.facts, reasons])
+    classes = hashlib.sha256(plan.tissue.classes.tobytes()).hexdigest()
+    contents["all"] = digest([contents, plan.slide, plan.facts, reasons, classes])
     if store.exists() and not any(state.waiting for state in parts.values()):
         stale = any(store.sidecar(part)["key"] != state.key for part, state in parts.items())
         if stale or store.sidecar("regions")["content"] == contents["all"]:

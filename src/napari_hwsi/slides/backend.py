@@ -45,6 +45,13 @@ class Backend(Protocol):
         """Return an associated image whole."""
         ...
 
+    def answers(self) -> bool:
+        """Whether a folder or an address can be reached; asked after a read has failed.
+
+        A single file is looked at by the slide itself.
+        """
+        ...
+
     def close(self) -> None:
         """Give the file back. Safe to call twice."""
         ...

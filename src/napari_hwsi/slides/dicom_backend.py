@@ -72,6 +72,7 @@ class DicomBackend:
         except ImportError as error:
             raise MissingDependencyError(f"wsidicom is not installed. {_REMEDY}") from error
         headers = slide_files(path)
+        self._files = {file: file.stat().st_size for file in headers}
         self._slide = WsiDicom.open(list(headers))
         levels = list(self._slide.pyramid)
         self._images = [level.default_instance.image_data for level in levels]
@@ -124,6 +125,13 @@ class DicomBackend:
         except Exception as error:  # as in _tile
             raise SlideError(f"{self.path} cannot be read at its image {name!r}: {error}") from error
         return pixels[: group.size.height, : group.size.width]
+
+    def answers(self) -> bool:
+        """Whether all files of the slide are there as they were opened."""
+        try:
+            return all(file.stat().st_size >= size for file, size in self._files.items())
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close the files."""

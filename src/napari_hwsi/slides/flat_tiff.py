@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 from ..errors import SlideError
 from .backend import RGB
 from .limits import require_memory
+from .once import Once
 from .picture import on_white
 from .pixel_size import tag_mpp
 from .tiff_level import SharedFile, open_tiff
+from .tiff_page import require_plausible_size, require_rgb_model, safe_decode, where_pieces_lie
 
 _MOST_BYTES_PER_BYTE = 4096  # more than LZW and deflate can put into one
 _WHOLE_PX = 1 << 26  # a compressed strip larger than this is decoded once and kept
@@ -35,6 +36,7 @@ class FlatTiff:
         self._tiff = open_tiff(path)
         self._file = SharedFile(path)
         self._closed = False
+        self._array: Once[Any] | None = None
         try:
             self._open(self._tiff.pages.first)
         except BaseException:
@@ -59,8 +61,8 @@ class FlatTiff:
         self._check_extent(page)
         if not self._rows:
             require_memory(2 * rows * columns * self._bytes_per_px, f"a piece of {rows} x {columns} px")
-        self._array: Any = None
-        self._once = threading.Lock()
+        page.decode = safe_decode(page)  # which the array uses
+        self._array = Once(self.path, self._opened_array)
         self.mpp = tag_mpp(page)
         profile = page.tags.get("InterColorProfile")
         self.icc_profile: bytes | None = None if profile is None else bytes(profile.value)
@@ -85,38 +87,46 @@ class FlatTiff:
         self._closed = True
         self._tiff.close()
         self._file.close()
-        self._array = None
+        if self._array is not None:
+            self._array.close()
 
     def _check_extent(self, page: Any) -> None:
         """Raise SlideError where the file cannot hold as much as it declares."""
-        pieces, bound = math.prod(page.chunked), len(page.databytecounts)
-        if min(bound, len(page.dataoffsets)) < pieces:
+        offsets, counts = where_pieces_lie(page)
+        pieces, bound = math.prod(page.chunked), min(len(offsets), len(counts))
+        if bound < pieces:
             raise SlideError(f"damaged: {bound} pieces, where {pieces} make up its size")
         declared, size = math.prod(self.shape) * self._bytes_per_px, self.path.stat().st_size
         if declared > _MOST_BYTES_PER_BYTE * size:
             raise SlideError(f"damaged: it declares {self.shape[1]} x {self.shape[0]} px in {size} bytes")
-        if self._rows and page.dataoffsets[0] + declared > size:
+        if self._rows and offsets[0] + declared > size:
             raise SlideError("cut off: it declares more pixels than it holds. Copy it again")
+        if not self._rows:
+            require_plausible_size(page, self.shape, (int(page.chunks[0]), int(page.chunks[1])), counts)
+        self._start = int(offsets[0])
 
     def _stored_rows(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[Any]:
         """Read whole rows of an image that is not compressed, and cut them."""
         step = self.shape[1] * self._bytes_per_px
-        data = self._file.read(self._page.dataoffsets[0] + y0 * step, (y1 - y0) * step)
+        data = self._file.read(self._start + y0 * step, (y1 - y0) * step)
         dtype = self._page.dtype.newbyteorder(self._tiff.byteorder)
         rows = np.frombuffer(data, dtype).reshape(y1 - y0, self.shape[1], -1)
         return rows[:, x0:x1].astype(self._page.dtype)
 
     def _stored(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[Any]:
-        with self._once:
-            if self._array is None:
-                if self.piece[0] * self.piece[1] > _WHOLE_PX:
-                    self._array = self._page.asarray()
-                else:
-                    self._array = zarr.open_array(self._page.aszarr(), mode="r")
-            array = self._array
+        assert self._array is not None
+        array = self._array.get()
         if self._planar:
             return np.moveaxis(np.asarray(array[:, y0:y1, x0:x1]), 0, -1)
         return np.asarray(array[y0:y1, x0:x1])
+
+    def _opened_array(self) -> Any:
+        try:
+            if self.piece[0] * self.piece[1] > _WHOLE_PX:
+                return self._page.asarray()
+            return zarr.open_array(self._page.aszarr(), mode="r")
+        except Exception as error:  # a codec may raise anything on damaged data
+            raise SlideError(f"{self.path} cannot be read: {error}") from error
 
 
 def _palette(page: Any) -> RGB | None:
@@ -131,9 +141,7 @@ def _palette(page: Any) -> RGB | None:
             f"not a colour image: {page.samplesperpixel} channel(s) of {page.dtype}, as masks, label images "
             "and fluorescence have; if it is a photograph, convert it to RGB"
         )
-    if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR):
-        name = tifffile.PHOTOMETRIC(page.photometric).name
-        raise SlideError(f"not an RGB image but {name}; convert it to RGB")
+    require_rgb_model(page)
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -11,15 +10,17 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .backend import RGB
 from .cache import tile_cache
+from .reader import hatched
+from .resample import area_resample
 from .window import paste_inside
 
 CHUNK = 1024
-_WORKER = "hwsi-decode"
-Pixels = tuple[RGB, bool]
-"""(h, w, 3), and whether all of it could be read."""
+Pixels = tuple[RGB, NDArray[np.bool_] | None]
+"""(h, w, 3), and which of it could be read, (h, w), None where all could."""
 
 
 class LazyLevel:
@@ -41,7 +42,7 @@ class LazyLevel:
         tile: tuple[int, int],
         background: tuple[int, int, int],
     ) -> None:
-        """Decode by ``read(y0, y1, x0, x1)``, called for what lies within ``extent``; from any thread."""
+        """Decode by ``read(y0, y1, x0, x1)``, called from any thread for what lies within ``extent``."""
         self._read, self.extent, self._background = read, extent, background
         self.shape = (*shape, 3)
         self._side = (_chunk_side(tile[0]), _chunk_side(tile[1]))
@@ -78,56 +79,72 @@ class LazyLevel:
 
     def window(self, y0: int, y1: int, x0: int, x1: int) -> RGB:
         """Return pixels [y0, y1) x [x0, x1) of the array, decoding what is not kept in threads."""
+        return self.marked(y0, y1, x0, x1)[0]
+
+    def marked(self, y0: int, y1: int, x0: int, x1: int, here: bool = False) -> Pixels:
+        """Return :meth:`window` and which of it could be read; ``here``: decoded by this thread alone."""
         out = np.empty((max(y1 - y0, 0), max(x1 - x0, 0), 3), np.uint8)
+        readable = np.ones(out.shape[:2], bool)
         height, width = self._side
         places = list(product(range(y0 // height, -(-y1 // height)), range(x0 // width, -(-x1 // width))))
         if not out.size:
-            return out
+            return out, None
 
         def fill(place: tuple[int, int]) -> None:
             top, left = place[0] * height, place[1] * width
-            chunk = self._chunk(top, left)
+            chunk, whole = self._chunk(top, left)
             a, b = max(top, y0), min(top + height, y1, self.shape[0])
             c, d = max(left, x0), min(left + width, x1, self.shape[1])
             out[a - y0 : b - y0, c - x0 : d - x0] = chunk[a - top : b - top, c - left : d - left]
+            if whole is not None:
+                readable[a - y0 : b - y0, c - x0 : d - x0] = whole[a - top : b - top, c - left : d - left]
 
-        if len(places) == 1 or threading.current_thread().name.startswith(_WORKER):
-            for place in places:  # a worker that waited for workers could wait for ever
+        if here or len(places) == 1:
+            for place in places:
                 fill(place)
         else:
             list(_threads().map(fill, places))
-        return out
+        return out, None if readable.all() else readable
 
-    def _chunk(self, top: int, left: int) -> RGB:
+    def _chunk(self, top: int, left: int) -> Pixels:
         """Return a chunk; one that could not be read whole is read again the next time."""
-        complete = True
+        size = (min(self._side[0], self.shape[0] - top), min(self._side[1], self.shape[1] - left))
+        readable: NDArray[np.bool_] | None = None
 
         def inside(y0: int, y1: int, x0: int, x1: int) -> RGB:
-            nonlocal complete
-            pixels, complete = self._read(y0, y1, x0, x1)
+            nonlocal readable
+            pixels, readable = self._read(y0, y1, x0, x1)
             return pixels
 
         def decode() -> RGB:
-            size = (min(self._side[0], self.shape[0] - top), min(self._side[1], self.shape[1] - left))
             return paste_inside(self.extent, (top, left), size, self._background, inside)
 
-        return tile_cache().get((self._key, top, left), decode, keep=lambda: complete)
+        pixels = tile_cache().get((self._key, top, left), decode, keep=lambda: readable is None)
+        if readable is None:
+            return pixels, None
+        missing = (size[0] - len(readable), size[1] - readable.shape[1])
+        return pixels, np.pad(readable, ((0, missing[0]), (0, missing[1])), constant_values=True)
 
 
 def coarser(level: LazyLevel, shape: tuple[int, int], background: tuple[int, int, int]) -> LazyLevel:
     """Return the level averaged over 4 x 4 pixels, in an array of ``shape``.
 
-    A last row or column that does not fill four is repeated to do so.
+    A last row or column that does not fill four is repeated to do so. A mean of what could not be
+    read is hatched.
     """
 
     def read(y0: int, y1: int, x0: int, x1: int) -> Pixels:
         bottom, right = min(4 * y1, level.extent[0]), min(4 * x1, level.extent[1])
-        fine = level.window(4 * y0, bottom, 4 * x0, right)
-        missing = (4 * y1 - bottom, 4 * x1 - right)
-        if any(missing):
-            fine = np.pad(fine, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-        sums = fine.reshape(y1 - y0, 4, x1 - x0, 4, 3).sum((1, 3), dtype=np.uint16)
-        return ((sums + 8) // 16).astype(np.uint8), True
+        # Decoded here: waiting for workers, while they may wait for this chunk, could be for ever.
+        fine, readable = level.marked(4 * y0, bottom, 4 * x0, right, here=True)
+        missing = ((0, 4 * y1 - bottom), (0, 4 * x1 - right))
+        fine = np.pad(fine, (*missing, (0, 0)), mode="edge") if np.any(missing) else fine
+        means = area_resample(fine, (y1 - y0, x1 - x0), (4.0, 4.0))
+        if readable is None:
+            return means, None
+        fours = np.pad(readable, missing, mode="edge").reshape(y1 - y0, 4, x1 - x0, 4)
+        whole: NDArray[np.bool_] = np.logical_and.reduce(fours, axis=(1, 3))
+        return np.where(whole[..., None], means, hatched((y0, x0), whole.shape)), whole
 
     extent = (-(-level.extent[0] // 4), -(-level.extent[1] // 4))
     return LazyLevel(read, extent, shape, (CHUNK, CHUNK), background)
@@ -135,7 +152,7 @@ def coarser(level: LazyLevel, shape: tuple[int, int], background: tuple[int, int
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(16, (os.cpu_count() or 1)), thread_name_prefix=_WORKER)
+    return ThreadPoolExecutor(min(16, (os.cpu_count() or 1)), thread_name_prefix="hwsi-decode")
 
 
 def _chunk_side(tile: int) -> int:

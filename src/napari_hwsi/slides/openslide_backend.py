@@ -18,7 +18,8 @@ from PIL import Image
 from ..errors import SlideError
 from ..units import Box, Mpp
 from .backend import RGB
-from .tiff_level import SharedFile, TiffLevel, open_tiff
+from .tiff_level import CutOffError, SharedFile, TiffLevel, open_tiff
+from .tiff_page import ColourModelError
 from .window import paste_inside
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ _DIRECT = ("aperio", "generic-tiff", "hamamatsu")
 """Vendors whose levels are plain images of a TIFF file: their tiles can be decoded without OpenSlide."""
 _LARGEST_DIRECT_TILE_PX = 1 << 22
 _WHOLE = 1 / 512  # a place this near to a pixel is that pixel to within half a grey level
-_PROOF_PX = 256
+_LARGEST_TILE_PX = 1 << 26  # OpenSlide ends the process where it cannot have the memory
+_PROOF_PX, _PROOFS = 256, 8
 _DAMAGED = (
     SlideError,
     tifffile.TiffFileError,
@@ -61,7 +63,7 @@ class OpenSlideBackend:
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(str(error)) from error
         self._turn = threading.Condition()
-        self._readers, self._closed = 0, False
+        self._readers, self._closed, self._broken = 0, False, False
         self.path = path
         self.properties: Mapping[str, str] = dict(self._slide.properties)
         self.vendor = self.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
@@ -78,7 +80,7 @@ class OpenSlideBackend:
         self.mpp = self._mpp()
         self.bounds = self._bounds()
         self._file = SharedFile(path)
-        self._tiff = self._open_tiff()
+        self._tiles = self._tiled_levels()
         self._direct: dict[int, TiffLevel | None] = {}
         self._proving = threading.Lock()
         self.icc_profile = self._icc_profile()
@@ -97,6 +99,10 @@ class OpenSlideBackend:
         with self._reading(f"at its image {name!r}") as slide:
             return self._composite(slide.associated_images[name])
 
+    def answers(self) -> bool:
+        """The slide looks at single files itself."""
+        return True
+
     def close(self) -> None:
         """Close the file, once the reads under way are over; reading afterwards is a SlideError."""
         with self._turn:
@@ -105,65 +111,84 @@ class OpenSlideBackend:
                 self._turn.wait_for(lambda: self._readers == 0)
                 self._slide.close()
         self._file.close()
-        with self._proving:
-            if self._tiff is not None:
-                self._tiff.close()
-            self._tiff = None
 
     def _read_region(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> RGB:
         y, x = (round(o * self._steps[level]) for o in origin)
         with self._reading(f"at ({y}, {x}), level {level}") as slide:
             return self._composite(slide.read_region((x, y), level, (size[1], size[0])))
 
-    def _open_tiff(self) -> tifffile.TiffFile | None:
+    def _tiled_levels(self) -> dict[int, TiffLevel]:
+        """Return the levels that are tiles of a TIFF, by number.
+
+        Raises SlideError for a file that is cut off, or declares tiles that would fill the memory.
+        """
+        if self.vendor not in _DIRECT:
+            return {}
+        levels: dict[int, TiffLevel] = {}
+        problem = ""
         try:
-            return open_tiff(self.path) if self.vendor in _DIRECT else None
-        except SlideError as error:
+            with open_tiff(self.path) as file:
+                pages = [p for p in file.pages if isinstance(p, tifffile.TiffPage) and p.is_tiled]
+                if any(page.tilelength * page.tilewidth > _LARGEST_TILE_PX for page in pages):
+                    problem = "damaged: it declares tiles that would fill the memory"
+                for i, shape in enumerate(self.level_shapes):
+                    page = next((p for p in pages if p.shape == (*shape, 3)), None)
+                    if page is not None and not problem:
+                        levels[i] = TiffLevel(self._file, page, self.background)
+            if missing := sum(level.missing_tiles(self.path.stat().st_size) for level in levels.values()):
+                problem = f"cut off: it ends before {missing} of its tiles. Copy it again"
+        except CutOffError as error:
+            problem = str(error)
+        except _DAMAGED as error:
             logger.debug("%s is read through OpenSlide alone: %s", self.path.name, error)
-            return None
+        if problem:
+            self._slide.close()
+            raise SlideError(problem)
+        return {
+            i: level
+            for i, level in levels.items()
+            if math.prod(level.tile_shape) <= _LARGEST_DIRECT_TILE_PX
+            # OpenSlide draws the tiles that Aperio leaves out from the next finer level.
+            and not (self.vendor == "aperio" and level.leaves_out_tiles)
+        }
 
     def _direct_level(self, level: int) -> TiffLevel | None:
         """Return the level's own tiles, None where they are not the same pixels as OpenSlide's."""
+        if level not in self._tiles:
+            return None
         with self._proving:
-            if self._tiff is None:
-                return None
             if level not in self._direct:
-                self._direct[level] = self._proved(level)
+                same = self._same_pixels(level)
+                if same is None:  # nothing to compare could be read now
+                    return None
+                self._direct[level] = self._tiles[level] if same else None
             return self._direct[level]
 
-    def _proved(self, level: int) -> TiffLevel | None:
-        direct = self._tiled_level(self.level_shapes[level])
-        if direct is None:
-            return None
-        th, tw = direct.tile_shape
-        for row, column in direct.stored():
+    def _same_pixels(self, level: int) -> bool | None:
+        """Compare a tile with what ``read_region`` gives, None where none that is tried can be read."""
+        tiles = self._tiles[level]
+        th, tw = tiles.tile_shape
+        refused = 0
+        for row, column in tiles.stored():
             size = (
-                min(th, _PROOF_PX, direct.shape[0] - row * th),
-                min(tw, _PROOF_PX, direct.shape[1] - column * tw),
+                min(th, _PROOF_PX, tiles.shape[0] - row * th),
+                min(tw, _PROOF_PX, tiles.shape[1] - column * tw),
             )
             place = (row * th, column * tw)
             off = abs(place[0] * self._steps[level] % 1), abs(place[1] * self._steps[level] % 1)
             if max(min(o, 1 - o) for o in off) > _WHOLE * self._steps[level]:
                 continue  # read_region would interpolate here
             try:
-                own = direct.tile(row, column)[: size[0], : size[1]].astype(np.int16)
-                same = np.abs(own - self._read_region(level, place, size)).max() <= 1
+                own = tiles.tile(row, column)[: size[0], : size[1]].astype(np.int16)
+                same = bool(np.abs(own - self._read_region(level, place, size)).max() <= 1)
             except SlideError:
+                refused += 1
+                if refused == _PROOFS:
+                    break
                 continue
             if not same:
                 logger.info("%s, level %d: OpenSlide decodes it otherwise, so it does", self.path.name, level)
-            return direct if same else None
-        return None
-
-    def _tiled_level(self, shape: tuple[int, int]) -> TiffLevel | None:
-        assert self._tiff is not None
-        try:
-            for page in self._tiff.pages:
-                if isinstance(page, tifffile.TiffPage) and page.is_tiled and page.shape == (*shape, 3):
-                    level = TiffLevel(self._file, page, self.background)
-                    return level if math.prod(level.tile_shape) <= _LARGEST_DIRECT_TILE_PX else None
-        except _DAMAGED as error:
-            logger.debug("%s: %s is read through OpenSlide alone: %s", self.path.name, shape, error)
+            return same
         return None
 
     def _icc_profile(self) -> bytes | None:
@@ -186,24 +211,26 @@ class OpenSlideBackend:
         with self._turn:
             if self._closed:
                 raise SlideError(f"{self.path} is closed. Open it again to read it.")
+            if self._broken:
+                self._renew()
             self._readers += 1
             slide = self._slide
         try:
             yield slide
         except openslide.OpenSlideError as error:
-            self._renew(slide)
+            with self._turn:  # after its first error a handle gives nothing but that error
+                self._broken |= slide is self._slide
             raise SlideError(f"{self.path} cannot be read {where}: {error}") from error
         finally:
             with self._turn:
                 self._readers -= 1
                 self._turn.notify_all()
 
-    def _renew(self, broken: openslide.OpenSlide) -> None:
-        """Open the file anew: after its first error a handle gives nothing but that error."""
-        with self._turn:
-            if self._slide is broken:
-                with suppress(openslide.OpenSlideError, OSError):  # then the next read says so
-                    self._slide = openslide.OpenSlide(self.path)
+    def _renew(self) -> None:
+        try:
+            self._slide, self._broken = openslide.OpenSlide(self.path), False
+        except (openslide.OpenSlideError, OSError) as error:
+            raise SlideError(f"{self.path} cannot be opened again: {error}") from error
 
     def _composite(self, image: Image.Image) -> RGB:
         rgba = np.asarray(image)
@@ -244,7 +271,8 @@ class OpenSlideBackend:
 def _require_rgb(path: Path) -> None:
     """Refuse labels, masks, grey and 16-bit images, which OpenSlide would draw as if they were colours.
 
-    And images with fewer tiles than their stated size needs, which it would look for one by one.
+    And images with fewer tiles than their stated size needs, which it would look for one by one. Other
+    colour models than RGB it converts.
     """
-    with open_tiff(path) as file:
+    with open_tiff(path) as file, suppress(ColourModelError):
         TiffLevel(SharedFile(path), file.pages.first, (255, 255, 255))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ..errors import SlideError
 from ..units import Mpp
 from .backend import RGB
 from .limits import require_memory
+from .once import Once
 
 _OPEN: Mapping[str, type[ImageFile.ImageFile]] = {
     "png": PngImagePlugin.PngImageFile,
@@ -21,8 +21,8 @@ _OPEN: Mapping[str, type[ImageFile.ImageFile]] = {
     "bmp": BmpImagePlugin.BmpImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
 }
-_MOST_PX_PER_BYTE = {"png": 8 * 1032, "jpeg": 2048, "bmp": 256, "webp": 1 << 28}
-"""More than each codec can put into a byte (deflate: 1032 to 1); WebP bounds its sides at 16383 px itself."""
+_MOST_PX_PER_BYTE = {"png": 1032, "jpeg": 2048, "bmp": 256, "webp": 1 << 28}
+"""More than each codec can put into a byte; PNG: bytes, by deflate; WebP bounds its sides itself."""
 _BYTES_PER_PX = 12  # Pillow's four, four of an array to be composited, three of the result
 _BAND = 256
 _REFUSED = {
@@ -65,23 +65,15 @@ class Picture:
         turned = self._upright(np.broadcast_to(np.uint8(0), (height, width, 3)))
         self.shape = self.piece = (turned.shape[0], turned.shape[1])
         self.icc_profile: bytes | None = profile if isinstance(profile, bytes) and profile else None
-        self._lock = threading.Lock()
-        self._pixels: RGB | None = None
-        self._closed = False
+        self._pixels = Once(path, self._decoded)
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> RGB:
         """Return a copy of pixels [y0, y1) x [x0, x1)."""
-        with self._lock:
-            if self._closed:
-                raise SlideError(f"{self.path} is closed. Open it again to read it.")
-            if self._pixels is None:
-                self._pixels = self._decoded()
-            return self._pixels[y0:y1, x0:x1].copy()
+        return self._pixels.get()[y0:y1, x0:x1].copy()
 
     def close(self) -> None:
         """Forget the pixels."""
-        with self._lock:
-            self._closed, self._pixels = True, None
+        self._pixels.close()
 
     def _opened(self) -> ImageFile.ImageFile:
         """Open without Pillow's own bound on sizes, which is one for the whole process; ours follows."""
@@ -92,7 +84,8 @@ class Picture:
 
     def _check(self, image: Image.Image, n_px: int) -> None:
         mode, size = image.mode, self.path.stat().st_size
-        if n_px < 1 or n_px > size * _MOST_PX_PER_BYTE[self.kind]:
+        bytes_per_px = self._png_bits() / 8 if self.kind == "png" else 1
+        if n_px < 1 or n_px * bytes_per_px > size * _MOST_PX_PER_BYTE[self.kind]:
             raise SlideError(f"damaged: it declares {image.width} x {image.height} px in {size} bytes")
         if mode in _REFUSED:
             raise SlideError(f"{_REFUSED[mode]}; convert it to RGB")
@@ -102,6 +95,12 @@ class Picture:
                 "if it is a photograph, convert it to RGB"
             )
         require_memory(n_px * _BYTES_PER_PX, f"{image.width} x {image.height} px of {self.kind.upper()}")
+
+    def _png_bits(self) -> int:
+        """Bits of a pixel as the header of a PNG has them, at least one."""
+        with self.path.open("rb") as file:
+            depth, colour = file.read(26)[24:]
+        return max(depth * {2: 3, 4: 2, 6: 4}.get(colour, 1), 1)
 
     def _decoded(self) -> RGB:
         with self._opened() as image:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SlideError, SlideUnavailableError
+from .address import Place
 from .backend import RGB, Backend
 
 logger = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ class Reader:
     """
 
     def __init__(
-        self, backend: Backend, path: Path | None, convert: Callable[[RGB], RGB] | None = None
+        self, backend: Backend, place: Place | None, convert: Callable[[RGB], RGB] | None = None
     ) -> None:
-        self.backend, self._path, self._convert = backend, path, convert
-        self._size = None if path is None or not path.is_file() else path.stat().st_size
+        self.backend, self._place, self._convert = backend, place, convert
+        self._size = place.stat().st_size if isinstance(place, Path) and place.is_file() else None
         self._lost = self._closed = self._damaged = False
         self._listeners: list[Listener] = []
         self._state = threading.Lock()
@@ -58,7 +59,7 @@ class Reader:
         Raises SlideUnavailableError where the file does not answer, SlideError where it is damaged there.
         """
         if self._closed:
-            raise SlideError(f"{self._path or 'The image'} is closed. Open it again to read it.")
+            raise SlideError(f"{self._place or 'The image'} is closed. Open it again to read it.")
         try:
             pixels = self.backend.read(level, origin, size)
         except SlideError as error:
@@ -66,7 +67,7 @@ class Reader:
                 raise
             self._tell(lost=True)
             raise SlideUnavailableError(
-                f"{self._path} does not answer. Is its drive connected? It is tried again at each look."
+                f"{self._place} does not answer. Is its drive connected? It is tried again at each look."
             ) from error
         self._tell(lost=False)
         return pixels if self._convert is None else self._convert(pixels)
@@ -76,13 +77,13 @@ class Reader:
     ) -> tuple[RGB, NDArray[np.bool_]]:
         """Return (h, w, 3) and (h, w), which of it could be read; the rest is hatched.
 
-        Where the window cannot be read whole, each tile of it is tried by itself. Raises SlideError
-        only once the slide is closed.
+        Where the window cannot be read whole, each tile of it is tried by itself. Raises
+        SlideUnavailableError where the file does not answer, SlideError once the slide is closed.
         """
         try:
             return self.read(level, origin, size), np.ones(size, bool)
         except SlideUnavailableError:
-            return hatched(origin, size), np.zeros(size, bool)
+            raise
         except SlideError as error:
             if self._closed:
                 raise
@@ -91,10 +92,12 @@ class Reader:
         pixels, readable = hatched(origin, size), np.zeros(size, bool)
         tile = self.backend.tile_shapes[level]
         for (y0, y1), (x0, x1) in product(
-            *(_pieces(o, n, t) for o, n, t in zip(origin, size, tile, strict=True))
+            *(list(_pieces(o, n, t)) for o, n, t in zip(origin, size, tile, strict=True))
         ):
             try:
                 part = self.read(level, (origin[0] + y0, origin[1] + x0), (y1 - y0, x1 - x0))
+            except SlideUnavailableError:
+                raise
             except SlideError:
                 continue
             pixels[y0:y1, x0:x1] = part
@@ -102,11 +105,11 @@ class Reader:
         return pixels, readable
 
     def _answers(self) -> bool:
-        """Whether the file is there as it was opened; a slide that is no single file always is."""
-        if self._size is None or self._path is None:
-            return True
+        """Whether the file is there as it was opened."""
+        if self._size is None or not isinstance(self._place, Path):
+            return self.backend.answers()
         try:
-            with self._path.open("rb") as file:
+            with self._place.open("rb") as file:
                 file.seek(self._size - 1)
                 return len(file.read(1)) == 1
         except OSError:

@@ -154,7 +154,7 @@ def _folder(path: Path) -> Kind:
 def _tiff(path: Path) -> Kind:
     with path.open("rb") as file:
         head = file.read(4)
-    if head[:2] not in (b"II", b"MM") or not {42, 43} & {head[2], head[3]}:
+    if len(head) < 4 or head[:2] not in (b"II", b"MM") or not {42, 43} & {head[2], head[3]}:
         return OTHER
     if path.name.lower().endswith((".ome.tif", ".ome.tiff")):
         return OME_TIFF

@@ -26,7 +26,7 @@ from .fingerprint import array_fingerprint, slide_fingerprint
 from .lazy import LazyLevel, coarser
 from .memory import recall_mpp, remember_mpp
 from .pyramid import exact_shapes, read_region_steps, true_ratios
-from .reader import Reader
+from .reader import Reader, hatched
 from .registry import open_backend
 from .resample import area_resample
 
@@ -82,7 +82,7 @@ class Slide:
     ) -> None:
         self._backend = backend
         self._convert = ToSRGB(backend.icc_profile, name) if icc else None
-        self._reader = Reader(backend, path, self._convert)
+        self._reader = Reader(backend, path or address, self._convert)
         self.path = path
         self.address = address
         self.icc = icc
@@ -219,9 +219,15 @@ class Slide:
                 levels.append(coarser(levels[-1], shape, self.background))
         return levels
 
-    def _salvaged(self, level: int, y0: int, y1: int, x0: int, x1: int) -> tuple[RGB, bool]:
-        pixels, readable = self._reader.salvage(level, (y0, x0), (y1 - y0, x1 - x0))
-        return pixels, bool(readable.all())
+    def _salvaged(
+        self, level: int, y0: int, y1: int, x0: int, x1: int
+    ) -> tuple[RGB, NDArray[np.bool_] | None]:
+        """Return pixels of a level for a viewer, hatched where they cannot be had now, and which could."""
+        try:
+            pixels, readable = self._reader.salvage(level, (y0, x0), (y1 - y0, x1 - x0))
+        except SlideUnavailableError:
+            return hatched((y0, x0), (y1 - y0, x1 - x0)), np.zeros((y1 - y0, x1 - x0), bool)
+        return pixels, None if readable.all() else readable
 
     @property
     def levels(self) -> list[da.Array]:
@@ -343,7 +349,11 @@ class Slide:
         size = (max(1, round(height / ratio)), max(1, round(width / ratio)))
         source = self.level_shapes[level]
         factor = (source[0] / size[0], source[1] / size[1])
-        return _shrunk(self._reader.read, level, (0, 0), size, factor)
+
+        def fetch(level: int, place: tuple[float, float], extent: tuple[int, int]) -> RGB:
+            return self._reader.salvage(level, place, extent)[0]
+
+        return _shrunk(fetch, level, (0, 0), size, factor)
 
     @property
     def associated_images(self) -> Mapping[str, da.Array]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError, SlideError
+from ..errors import InputError, SlideError, SlideUnavailableError
 from .slide import Slide
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def _read_batch(
     for row, index in enumerate(indices):
         try:
             images[row] = slide.read(places[index], size, mpp)
+        except SlideUnavailableError:
+            raise
         except SlideError:
-            if not slide.available:
-                raise
             images[row], readable[row] = 0, False
     return PatchBatch(indices, images, readable)
 

@@ -15,10 +15,32 @@ import tifffile
 from ..errors import SlideError
 from .backend import RGB
 from .cache import tile_cache
-from .jpeg import stated_size
+from .tiff_page import require_plausible_size, require_rgb_model, safe_decode, where_pieces_lie
 
 _LARGEST_TILE_PX = 1 << 26
 _MOST_DIRECTORIES = 1 << 15
+_TAG_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+
+
+class CutOffError(SlideError):
+    """A TIFF file that ends too early."""
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:
@@ -38,13 +60,15 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
 
 
 def _check_directories(file: tifffile.TiffFile) -> None:
-    """Refuse a chain of directories that runs in a circle or does not end: the parser would follow it."""
+    """Refuse a chain of directories that never ends, which the parser would follow, or is cut off."""
     kind, handle = file.tiff, file.filehandle
     seen: set[int] = set()
     try:
         place = file.pages.first.offset
     except (IndexError, tifffile.TiffFileError) as error:
         raise SlideError("a TIFF file without an image") from error
+    if file.is_ndpi:
+        return  # whose places have bits elsewhere
     while place:
         if place in seen or len(seen) > _MOST_DIRECTORIES:
             raise SlideError("damaged: its directories do not end")
@@ -52,10 +76,23 @@ def _check_directories(file: tifffile.TiffFile) -> None:
         try:
             handle.seek(place)
             (count,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
-            handle.seek(place + kind.tagnosize + count * kind.tagsize)
+            tags = handle.read(min(count * kind.tagsize, handle.size))  # a count may be any number
             (place,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
-        except (OSError, ValueError, OverflowError, struct.error):
-            return  # the chain is cut off; what stands before it may be whole
+            ends = [_end_of_value(kind, entry) for (entry,) in struct.iter_unpack(f"{kind.tagsize}s", tags)]
+        except (OSError, ValueError, OverflowError, struct.error) as error:
+            raise CutOffError("cut off: it ends within its directories. Copy it again") from error
+        if max(ends, default=0) > handle.size:
+            raise CutOffError("cut off: it ends before what its directories point at. Copy it again")
+
+
+def _end_of_value(kind: Any, entry: bytes) -> int:
+    """Return where the value of a tag ends in the file, 0 where it stands in the tag itself."""
+    _, dtype, count, value = struct.unpack(kind.tagheaderformat, entry)
+    size = count * _TAG_BYTES.get(dtype, 0)
+    if size <= kind.tagoffsetthreshold:
+        return 0
+    (place,) = struct.unpack(kind.offsetformat, value[: kind.offsetsize])
+    return int(place + size)
 
 
 class SharedFile:
@@ -119,6 +156,7 @@ class TiffLevel:
     def _take_layout(self, page: Any) -> None:
         if page.dtype != np.uint8 or page.samplesperpixel < 3:
             raise SlideError(f"not an 8-bit RGB image ({page.samplesperpixel} x {page.dtype} a pixel)")
+        require_rgb_model(page)
         self._planar = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
         self.shape: tuple[int, int] = (int(page.imagelength), int(page.imagewidth))
         rows, columns = page.chunks[:2]
@@ -129,12 +167,13 @@ class TiffLevel:
             raise SlideError(f"tiles of {self.tile_shape[0]} x {self.tile_shape[1]} px are too large")
         self._across = -(-self.shape[1] // self.tile_shape[1])
         self._plane = -(-self.shape[0] // self.tile_shape[0]) * self._across
-        stored = min(len(page.dataoffsets), len(page.databytecounts))
+        self._offsets, self._counts = where_pieces_lie(page)
+        stored = min(len(self._offsets), len(self._counts))
         if stored < self._plane * (3 if self._planar else 1):
             raise SlideError(f"{stored} tiles, too few for {self.shape} px")
-        self._offsets, self._counts = page.dataoffsets, page.databytecounts
+        require_plausible_size(page, self.shape, self.tile_shape, self._counts)
         self._tables, self._header = page.jpegtables, page.jpegheader
-        self._decode = page.decode
+        self._decode = safe_decode(page)
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> RGB:
         """Return pixels [y0, y1) x [x0, x1), all on the level; each tile that they meet is decoded once.
@@ -163,9 +202,20 @@ class TiffLevel:
         pixels = self._segment(index)
         return self._empty() if pixels is None else pixels[..., :3]
 
+    @property
+    def leaves_out_tiles(self) -> bool:
+        """Whether the file stores nothing for some tiles."""
+        return not self._counts.all()
+
+    def missing_tiles(self, file_size: int) -> int:
+        """Return how many tiles the file is too short for: it is cut off."""
+        n = min(len(self._offsets), len(self._counts))
+        offsets, counts = self._offsets[:n], self._counts[:n]
+        return int(np.count_nonzero((counts > 0) & (offsets > file_size - counts)))
+
     def stored(self) -> Iterator[tuple[int, int]]:
         """Yield (row, column) of the tiles that hold something, the middle of the level first."""
-        filled = np.flatnonzero(np.asarray(self._counts[: self._plane]))
+        filled = np.flatnonzero(self._counts[: self._plane])
         for index in filled[np.argsort(np.abs(filled - self._plane // 2), kind="stable")]:
             yield divmod(int(index), self._across)
 
@@ -180,7 +230,6 @@ class TiffLevel:
         if count > 4 * _LARGEST_TILE_PX:
             raise SlideError(f"{self._file.path} is damaged: a tile of {count} bytes.")
         data = self._file.read(int(self._offsets[index]), count)
-        self._check_size(data)
         try:
             decoded = self._decode(data, index, jpegtables=self._tables, jpegheader=self._header)[0]
         except Exception as error:  # a codec may raise anything on a damaged tile
@@ -189,15 +238,6 @@ class TiffLevel:
         if pixels.dtype != np.uint8:
             raise SlideError(f"{self._file.path}: tile {index} holds {pixels.dtype}, not 8 bits.")
         return pixels
-
-    def _check_size(self, data: bytes) -> None:
-        """Refuse a tile whose own header states more pixels than a tile has: it would fill the memory."""
-        stated = stated_size(data)
-        if stated is not None and stated[0] * stated[1] > self.tile_shape[0] * self.tile_shape[1] * 4:
-            raise SlideError(
-                f"{self._file.path} is damaged: a tile of {stated[0]} x {stated[1]} px where "
-                f"{self.tile_shape[0]} x {self.tile_shape[1]} px belong."
-            )
 
     def _empty(self) -> RGB:
         out = np.empty((*self.tile_shape, 3), np.uint8)

@@ -20,7 +20,7 @@ from .window import between_pixels, paste_inside
 
 
 class TifffileBackend:
-    """The first RGB image of a TIFF file with its pyramid, SubIFDs included; planar or interleaved."""
+    """The largest RGB image of a TIFF file with its pyramid, SubIFDs included; planar or interleaved."""
 
     name = "tifffile"
     background: tuple[int, int, int] = (255, 255, 255)
@@ -42,12 +42,14 @@ class TifffileBackend:
 
     def _open(self, path: Path) -> None:
         self.path = path
-        series = next((s for s in self._tiff.series if _is_rgb(s)), None)
+        series = max(filter(_is_rgb, self._tiff.series), key=lambda s: s.size, default=None)
         if series is None:
             kinds = ", ".join(f"{s.axes} {s.shape} {s.dtype}" for s in self._tiff.series) or "no image"
             raise SlideError(f"not an 8-bit RGB image (it holds {kinds})")
         levels = sorted((level for level in series.levels if _is_rgb(level)), key=lambda s: -s.size)
         self._levels = [TiffLevel(self._file, level.pages[0], self.background) for level in levels]
+        if missing := sum(level.missing_tiles(path.stat().st_size) for level in self._levels):
+            raise SlideError(f"cut off: it ends before {missing} of its tiles. Copy it again")
         self.level_shapes = tuple(level.shape for level in self._levels)
         self.tile_shapes = tuple(level.tile_shape for level in self._levels)
         page = series.keyframe
@@ -58,7 +60,8 @@ class TifffileBackend:
         }
         profile = page.tags.get("InterColorProfile")
         self.icc_profile: bytes | None = None if profile is None else bytes(profile.value)
-        self.mpp = _ome_mpp(self._tiff.ome_metadata) if self._tiff.ome_metadata else tag_mpp(page)
+        ome = self._tiff.ome_metadata
+        self.mpp = _ome_mpp(ome, page) if ome else tag_mpp(page)
 
     def read(self, level: int, origin: tuple[float, float], size: tuple[int, int]) -> RGB:
         """Return pixels of a level, bilinear between them."""
@@ -72,6 +75,10 @@ class TifffileBackend:
     def read_associated(self, name: str) -> RGB:
         """TIFF files of this kind name no associated images."""
         raise KeyError(name)
+
+    def answers(self) -> bool:
+        """The slide looks at single files itself."""
+        return True
 
     def close(self) -> None:
         """Close the file."""
@@ -87,10 +94,10 @@ def _is_rgb(series: Any) -> bool:
     )
 
 
-def _ome_mpp(text: str) -> Mpp | None:
-    """Read the physical pixel size; None where the text is damaged or does not state it."""
+def _ome_mpp(text: str, page: Any) -> Mpp | None:
+    """Read the physical pixel size of the image that ``page`` starts; None where none is stated for it."""
     try:
-        pixels = ElementTree.fromstring(text).find(".//{*}Pixels")
+        pixels = _pixels_of(ElementTree.fromstring(text), page)
         if pixels is None:
             return None
         y, x = (
@@ -100,3 +107,23 @@ def _ome_mpp(text: str) -> Mpp | None:
     except (ElementTree.ParseError, KeyError, ValueError):
         return None
     return plausible(y, x)
+
+
+def _pixels_of(root: ElementTree.Element, page: Any) -> ElementTree.Element | None:
+    """Return the Pixels whose planes lie in ``page``, else the only ones of its size."""
+    size = (page.imagelength, page.imagewidth)
+    found = [
+        p for p in root.iterfind(".//{*}Pixels") if (int(p.get("SizeY", 0)), int(p.get("SizeX", 0))) == size
+    ]
+    own = [p for p in found if any(_holds(data, page.index) for data in p.iterfind("{*}TiffData"))]
+    if own:
+        return own[0]
+    return found[0] if len(found) == 1 else None
+
+
+def _holds(data: ElementTree.Element, index: int) -> bool:
+    """Whether a TiffData element names the page; without a count it names one."""
+    if "IFD" not in data.attrib:
+        return False
+    first = int(data.attrib["IFD"])
+    return first <= index < first + int(data.get("PlaneCount", 1))

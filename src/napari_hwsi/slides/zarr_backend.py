@@ -22,6 +22,7 @@ from .pixel_size import UM, plausible
 from .window import between_pixels, paste_inside
 
 _TIMEOUT_S = 30  # of one request to a web server
+_ASKING_S = 5  # the same, to learn whether it answers at all
 _SLACK_PX = 2  # sizes are rounded at every halving, up or down
 VERSIONS = ("0.4", "0.5")
 
@@ -68,6 +69,9 @@ class ZarrBackend:
         if not datasets:
             raise SlideError("its metadata lists no levels")
         self._arrays: list[Any] = [group[str(dataset["path"])] for dataset in datasets]
+        v3 = group.metadata.zarr_format == 3
+        self._mark, self._array_mark = ("zarr.json", "zarr.json") if v3 else (".zgroup", ".zarray")
+        self._fills = [array.fill_value for array in self._arrays]
         self._views = [_View(array, axes) for array in self._arrays]
         self.level_shapes = tuple(view.shape for view in self._views)
         self.tile_shapes = tuple(view.piece for view in self._views)
@@ -89,8 +93,7 @@ class ZarrBackend:
                 raise SlideError(f"{self.path} is closed. Open it again to read it.")
             try:
                 pixels = self._views[level].read(y0, y1, x0, x1)
-                if (pixels == pixels[0, 0, 0]).all():  # nothing stored here, or nothing left anywhere
-                    zarr.open_group(self._store, mode="r")
+                self._require_level(level, pixels)
             except Exception as error:  # a codec or a network may raise anything
                 place = f"level {level}, rows {y0} to {y1}, columns {x0} to {x1}"
                 raise SlideError(f"{self.path} cannot be read at {place}: {_in_short(error)}") from error
@@ -103,6 +106,27 @@ class ZarrBackend:
     def read_associated(self, name: str) -> RGB:
         """OME-Zarr names no associated images."""
         raise KeyError(name)
+
+    def answers(self) -> bool:
+        """Whether the metadata of the image are still where they were; an address is asked once, for 5 s."""
+        try:
+            if isinstance(self.path, Path):
+                return self.path.is_file() or (self.path / self._mark).is_file()
+            from fsspec.core import url_to_fs
+
+            files, root = url_to_fs(self.path, **_options(self.path, _ASKING_S))
+            return bool(files.exists(f"{root}/{self._mark}"))
+        except Exception:  # noqa: BLE001  # a network may raise anything
+            return False
+
+    def _require_level(self, level: int, pixels: RGB) -> None:
+        """Raise an error where the level itself is gone: its chunks then look like ones never stored."""
+        array = self._arrays[level]
+        if isinstance(self.path, Path):
+            if isinstance(self._store, LocalStore):
+                (self.path / array.path / self._array_mark).stat()
+        elif (pixels == self._fills[level]).all(-1).any():
+            zarr.open_array(self._store, path=array.path, mode="r")
 
     def close(self) -> None:
         """Let go of the store."""
@@ -157,21 +181,21 @@ def _store(place: Place) -> Any:
         ZipFile(place).close()  # a store that cannot open its file cannot be closed either
         return ZipStore(place, mode="r")
     try:
-        options: dict[str, Any] = {}
-        if place.startswith(("http://", "https://")):
-            import aiohttp
-
-            options = {
-                "client_kwargs": {
-                    "timeout": aiohttp.ClientTimeout(sock_connect=_TIMEOUT_S, sock_read=_TIMEOUT_S)
-                }
-            }
-        return FsspecStore.from_url(place, storage_options=options, read_only=True)
+        return FsspecStore.from_url(place, storage_options=_options(place, _TIMEOUT_S), read_only=True)
     except ImportError as error:
         raise MissingDependencyError(
             f"{place} needs a package that is not installed ({error}). For https:// run: "
             "pip install 'napari-hwsi[remote]'; for s3:// run: pip install s3fs"
         ) from error
+
+
+def _options(address: str, timeout_s: float) -> dict[str, Any]:
+    if not address.startswith(("http://", "https://")):
+        return {}
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(sock_connect=timeout_s, sock_read=timeout_s)
+    return {"client_kwargs": {"timeout": timeout}}
 
 
 def _multiscale(group: zarr.Group) -> tuple[zarr.Group, Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """Tissue and artefacts, stains, and the grid of regions and patches."""
 
 from .artefacts import ARTEFACTS
+from .edits import forget_tissue, is_edited, keep_tissue, kept_tissue, tissue_of
 from .grid import MPP, PATCH_PX, PER_SIDE, REGION_PX, Grid, region_grid
 from .mask import CLASSES, TissueMask, tissue_mask
 from .stains import (
@@ -25,10 +26,15 @@ __all__ = [
     "StainKind",
     "Thresholds",
     "TissueMask",
+    "forget_tissue",
+    "is_edited",
+    "keep_tissue",
+    "kept_tissue",
     "measurable_stain",
     "optical_density",
     "region_grid",
     "separate_stains",
     "stain_kind",
     "tissue_mask",
+    "tissue_of",
 ]

@@ -26,17 +26,17 @@ def find_artefacts(
 
     stained: bool (y, x), tissue and whatever else has colour. Where kinds overlap, the first of: pen,
     air bubble, coverslip edge, out of focus, fold is named. On a dark ground none is looked for; where
-    the size of a pixel is not known only pens, which are told by colour.
+    the size of a pixel is not known only pens, which are told by colour. What cannot be read is none.
     """
     if not view.bright_field:
         return np.zeros(view.shape, np.uint8), given
     pens, pen, dark, strong = pen_marks(view, stained, given)
-    pens = ndimage.binary_dilation(pens, iterations=1)
+    pens = ndimage.binary_dilation(pens, iterations=1) & view.readable
     used = replace(given, pen=pen, pen_dark=dark, pen_strong=strong)
     if not view.sized:
         return np.where(pens, _number("pen"), 0).astype(np.uint8), used
     tissue = stained & ~pens
-    bubbles, edges, line = refractions(view, pens, tissue, given)
+    bubbles, edges, line = refractions(view, pens | ~view.readable, tissue, given)
     tissue &= ~(bubbles | edges)
     blurred, focus = out_of_focus(view, tissue, given)
     folded, fold = folds(view, tissue & ~blurred, given)
@@ -49,7 +49,7 @@ def find_artefacts(
     }
     kinds = np.zeros(view.shape, np.uint8)
     for name, where in found.items():
-        kinds[where] = _number(name)
+        kinds[where & view.readable] = _number(name)
     return kinds, replace(used, focus=focus, fold=fold, line=line)
 
 

@@ -40,7 +40,7 @@ def out_of_focus(
     telling = _to_cells(view, ndimage.binary_erosion(tissue, SQUARE, iterations=2), means.shape)
     if not telling.any():
         return nothing
-    glass = ~ndimage.binary_dilation(inside, iterations=2)
+    glass = ~ndimage.binary_dilation(inside, iterations=2) & _to_cells(view, view.readable, means.shape)
     noise = [float(np.percentile(d[glass], 50)) if glass.any() else 0.0 for d in (finest, coarse)]
     fine_energy, coarse_energy = (
         _gathered(np.maximum(d - n, 0), telling) for d, n in zip((finest, coarse), noise, strict=True)

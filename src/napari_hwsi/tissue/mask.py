@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ _SMALLEST_UM2 = 5_000.0
 _SMALLEST_HOLE_UM2 = 20_000.0
 _CLOSE_UM = 24.0
 
+Origin: TypeAlias = Literal["automatic", "edited", "given"]
 
 GLASS, TISSUE = 0, 1
 CLASSES: tuple[str, ...] = ("empty glass", "tissue", *ARTEFACTS)
@@ -35,14 +38,16 @@ class TissueMask:
 
     mask: bool (y, x), tissue that may be analysed, artefacts taken out; downsample: (y, x) level-0 pixels
     per mask pixel, the origin is the slide's; artefacts: uint8 (y, x), 0 or 1 + position in ARTEFACTS,
-    none where not given; thresholds: those the mask was found by. Raises InputError for an artefact
-    without a name, maps of two shapes, and tissue on an artefact.
+    none where not given; thresholds: those the mask was found by; origin: 'automatic' (found by
+    :func:`tissue_mask`), 'edited' (kept for the slide by its user) or 'given'. Raises InputError for
+    an artefact without a name, maps of two shapes, and tissue on an artefact.
     """
 
     mask: NDArray[np.bool_]
     downsample: tuple[float, float]
     artefacts: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     thresholds: Thresholds = field(default_factory=Thresholds)
+    origin: Origin = "given"
 
     def __post_init__(self) -> None:
         if not self.artefacts.size:
@@ -73,6 +78,29 @@ class TissueMask:
         """The class map (y, x): positions in CLASSES."""
         return np.where(self.artefacts > 0, self.artefacts + TISSUE, self.mask).astype(np.uint8)
 
+    @cached_property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Where nuclei may lie, bool (y, x), never on an artefact.
+
+        A mask that somebody made is meant as it is: only on its tissue. One that was found knows glass by
+        the want of stain in a coarse pixel, and a nucleus seen there is the better witness.
+        """
+        return self.artefacts == 0 if self.origin == "automatic" else self.mask
+
+    def allows(self, points: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """Return which points (N, 2), (y, x) in level-0 pixels, lie where nuclei may."""
+        at = np.floor(points / np.array(self.downsample)).astype(int)
+        y, x = np.clip(at, 0, np.array(self.mask.shape) - 1).T
+        return np.asarray(self.allowed[y, x])
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of what is analysed under this mask; names of artefacts play no part in it."""
+        told = hashlib.sha256(repr((self.downsample, self.mask.shape)).encode())
+        for where in (self.mask, self.allowed):
+            told.update(np.packbits(where).tobytes())
+        return told.hexdigest()[:16]
+
     def edited(self, classes: NDArray[np.integer[Any]]) -> TissueMask:
         """Return the mask that a changed class map (y, x) stands for: what was painted is what counts.
 
@@ -87,7 +115,7 @@ class TissueMask:
                 f"the map holds {classes.min()} to {classes.max()}."
             )
         artefacts = np.where(classes > TISSUE, classes - TISSUE, 0).astype(np.uint8)
-        return replace(self, mask=classes == TISSUE, artefacts=artefacts)
+        return replace(self, mask=classes == TISSUE, artefacts=artefacts, origin="given")
 
     def area_in(self, box: Box) -> float:
         """Return the tissue area within ``box``, in level-0 pixels; parts of mask pixels count by area."""
@@ -114,17 +142,19 @@ def tissue_mask(slide: Slide, thresholds: Thresholds | None = None) -> TissueMas
     stained and no artefact is tissue. Gaps below 24 µm are closed, holes under 0.02 mm² filled, specks
     under 0.005 mm² (and a tenth of the image) dropped; what is left of holes is a hole of its section.
     thresholds: those that are not to be found from the image. Without mpp, sizes are counted as if the
-    pixels of the mask were 8 µm. On fluorescence there is nothing to find: see :func:`stain_kind`.
+    pixels of the mask were 8 µm. On fluorescence there is nothing to find: see :func:`stain_kind`. What
+    cannot be read is neither tissue nor an artefact, and tells nothing; raises SlideError where that is all.
     """
     view = look_at(slide)
     given = thresholds or Thresholds()
     tissue = given.tissue
     if tissue is None:
-        tissue = min(max(float(threshold_otsu(view.spread)), 0.03), 0.07)
-    stained = view.spread > tissue
+        tissue = min(max(float(threshold_otsu(view.spread[view.readable])), 0.03), 0.07)
+    stained = (view.spread > tissue) & view.readable
     artefacts, used = find_artefacts(view, stained, replace(given, tissue=tissue))
-    mask = _tidy(stained & (artefacts == 0), view.pixel_um**2) & (artefacts == 0)
-    return TissueMask(mask, view.downsample, artefacts, used)
+    fit = view.readable & (artefacts == 0)
+    mask = _tidy(stained & fit, view.pixel_um**2) & fit
+    return TissueMask(mask, view.downsample, artefacts, used, "automatic")
 
 
 def _tidy(mask: NDArray[np.bool_], pixel_um2: float) -> NDArray[np.bool_]:

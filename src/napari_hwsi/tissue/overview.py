@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..errors import SlideError
 from ..slides import RGB, Slide
+from .reading import means, read_level, wholes
 from .shapes import Plane, largest, smallest
 from .stains import optical_density
 
@@ -25,7 +27,6 @@ _MIN_SIDE = 64
 _UNSIZED = 512  # px a side of a mask at least, where nothing says how large a pixel is
 _PALE, _TINT = 200, 25  # nothing darker in a channel, or more coloured, passes for glass
 _DARK = 100  # grey level; a darker ground is fluorescence
-_BAND_PX = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Overview:
     """A slide of ``shape`` (y, x) mask pixels.
 
     rgb: (y, x, 3) uint8, means; brightest: the same, each channel's largest value within the pixel;
+    readable: bool (y, x), the other pixels are white and say nothing;
     detail: green, uint8, ``step`` times finer (padded to whole mask pixels); downsample: (y, x)
     level-0 px per mask pixel; pixel_um: side of a mask pixel, taken to be 8 µm where the slide
     states no mpp and ``sized`` is false; shrunk: level-0 px per pixel of ``detail``.
     """
 
     rgb: RGB
+    readable: NDArray[np.bool_]
     brightest: RGB
     detail: NDArray[np.uint8]
     step: int
@@ -55,7 +58,7 @@ class Overview:
     @cached_property
     def glass(self) -> NDArray[np.float32]:
         """Optical density (3,) of the empty glass, against full white; 0 where tissue fills the picture."""
-        pixels = self.rgb[:: max(1, self.shape[0] // 512), :: max(1, self.shape[1] // 512)].reshape(-1, 3)
+        pixels = self._sample(max(1, self.shape[0] // 512), max(1, self.shape[1] // 512))
         brightest = np.percentile(pixels, 99, axis=0)
         if brightest.min() < _PALE or np.ptp(brightest) > _TINT:
             brightest[:] = 255  # no glass to be seen
@@ -86,7 +89,12 @@ class Overview:
     @property
     def bright_field(self) -> bool:
         """Whether the ground is bright."""
-        return bool(np.percentile(self.rgb[::4, ::4].max(-1), 75) >= _DARK)
+        return bool(np.percentile(self._sample(4, 4).max(-1), 75) >= _DARK)
+
+    def _sample(self, rows: int, columns: int) -> RGB:
+        """Return readable pixels (n, 3), one of so many rows and columns."""
+        seen = self.readable[::rows, ::columns]
+        return self.rgb[::rows, ::columns][seen] if seen.any() else self.rgb[self.readable]
 
     def pixels(self, um: float) -> int:
         """Return a length in mask pixels, at least one."""
@@ -101,20 +109,25 @@ def look_at(slide: Slide) -> Overview:
     """Read a slide once, at a low level of at most 4096 px a side where it has one.
 
     Sharpness is judged at 2 µm/px or the finest such level, the mask has pixels of 8 µm, at most
-    1600 a side. A slide without mpp is looked at as if its mask pixels were 8 µm.
+    1600 a side. A slide without mpp is looked at as if its mask pixels were 8 µm. Raises SlideError where
+    nothing can be read.
     """
     level, binned = _level(slide)
-    detail = _read(slide, level, binned)
+    detail, readable = read_level(slide, level, binned)
     ratio = slide.level_downsamples[level]
     own = None if slide.mpp is None else max(slide.mpp)
     fine_um = None if own is None else own * max(ratio) * binned
     side = max(detail.shape[:2])
     wanted = min(4, side // _UNSIZED) if fine_um is None else round(PIXEL_UM / fine_um)
     step = max(1, math.ceil(side / _MAX_SIDE), min(wanted, side // _MIN_SIDE))
+    readable = wholes(readable, step)
+    if not readable.any():
+        raise SlideError(f"So little of {slide.name} can be read that its tissue cannot be found.")
     rest = (-detail.shape[0] % step, -detail.shape[1] % step)
     detail = np.pad(detail, ((0, rest[0]), (0, rest[1]), (0, 0)), mode="edge")
     return Overview(
-        rgb=_binned(detail, step),
+        rgb=means(detail, step),
+        readable=readable,
         brightest=_brightest(detail, step),
         detail=np.ascontiguousarray(detail[..., 1]),
         step=step,
@@ -139,30 +152,6 @@ def _level(slide: Slide) -> tuple[int, int]:
     level = near[-1] if near else max(i for i, r in enumerate(ratios) if r <= max(wanted, 1))
     binned = int(wanted / ratios[level] + 0.25)
     return level, max(1, min(binned, int(side / ratios[level] / (4 * _MIN_SIDE))))
-
-
-def _read(slide: Slide, level: int, binned: int) -> RGB:
-    """Read a whole level in bands, each shrunk by a whole number: memory follows the result's size."""
-    height, width = slide.level_shapes[level]
-    ratio = slide.level_downsamples[level][0]
-    rows = max(1, _BAND_PX // (width * binned)) * binned
-    bands = []
-    for top in range(0, height, rows):
-        band = slide.read((round(top * ratio), 0), (min(rows, height - top), width), level=level)
-        if binned > 1:
-            rest = (-band.shape[0] % binned, -width % binned)
-            band = _binned(np.pad(band, ((0, rest[0]), (0, rest[1]), (0, 0)), mode="edge"), binned)
-        bands.append(band)
-    return bands[0] if len(bands) == 1 else np.concatenate(bands)
-
-
-def _binned(image: RGB, n: int) -> RGB:
-    """Return the means of n x n pixels."""
-    total = np.zeros((image.shape[0] // n, image.shape[1] // n, 3), np.uint32 if n > 16 else np.uint16)
-    for i in range(n):
-        for j in range(n):
-            total += image[i::n, j::n]
-    return ((total + n * n // 2) // (n * n)).astype(np.uint8)
 
 
 def _brightest(image: RGB, n: int) -> RGB:

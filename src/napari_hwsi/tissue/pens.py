@@ -38,7 +38,8 @@ def pen_marks(
     own = _own_hues(view, hue, saturation, hue_all, saturation_all)
     texture = largest(view.density - view.veil) / (largest(view.veil) + np.float32(0.01))
     grey, deepest = smallest(view.veil), largest(view.veil)
-    pen = outliers_from(saturation[~tissue], 8, 0.07, 0.12) if given.pen is None else given.pen
+    other = ~tissue & view.readable
+    pen = outliers_from(saturation[other], 8, 0.07, 0.12) if given.pen is None else given.pen
     dark = outliers_from(grey[tissue], 8, 0.25, 0.45) if given.pen_dark is None else given.pen_dark
     strong = (
         outliers_from(saturation[tissue & (texture > 0.2)], 6, 0.3, 0.45)
@@ -121,7 +122,7 @@ def _on_glass(view: Overview, even: NDArray[np.bool_], hue: Plane, saturation: P
     labels, count = ndimage.label(even, SQUARE)
     near = ndimage.maximum_filter(labels, 2 * view.pixels(_BESIDE_UM) + 1)
     pale = saturation < 0.5 * saturation[even].min()  # and so no border of the stroke itself
-    beside = (near > 0) & pale & ~ndimage.binary_dilation(even, SQUARE, iterations=2)
+    beside = (near > 0) & pale & view.readable & ~ndimage.binary_dilation(even, SQUARE, iterations=2)
     counts = np.bincount(near[beside], minlength=count + 1)
     bare = np.bincount(near[beside & (view.spread < _FAINT)], minlength=count + 1)
     for number in np.flatnonzero(bare > 0.5 * counts):

@@ -32,9 +32,10 @@ def refractions(
 ) -> tuple[Bools, Bools, float]:
     """Return where bubbles (whole discs) and edges of the coverslip are, and the threshold.
 
-    hidden: bool (y, x), pens, which are not looked at. A line stands out in the least absorbed channel, in
-    which stains are pale. Straight lines of a millimetre are edges; of the rest, circles are bubbles whose
-    rim is dark on most of the way round (random sample consensus, Fischler and Bolles 1981).
+    hidden: bool (y, x), pens and what cannot be read; it is not looked at. A line stands out in the least
+    absorbed channel, in which stains are pale. Straight lines of a millimetre are edges; of the rest,
+    circles are bubbles whose rim is dark on most of the way round (random sample consensus, Fischler and
+    Bolles 1981).
     """
     grey = smallest(view.density)
     width = 2 * view.pixels(_LINE_UM / 2) + 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..slides import RGB, Slide
+from .reading import read_level
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ HE_MATRIX: NDArray[np.float64] = np.array([[0.650, 0.704, 0.286], [0.072, 0.990,
 """Unit optical-density vectors of haematoxylin and eosin, rows, in RGB (Ruifrok & Johnston,
 Anal Quant Cytol Histol 23, 2001)."""
 
+_JUDGED_PX = 512
 _FAINT = 0.15  # optical density below which a pixel says nothing about its stain
 
 
@@ -48,13 +50,18 @@ def separate_stains(rgb: RGB, matrix: NDArray[np.float64] | None = None) -> NDAr
 
 
 def stain_kind(slide: Slide) -> StainKind:
-    """Return what kind of picture a slide is, judged from its thumbnail.
+    """Return what kind of picture a slide is, judged from about 512 px a side.
 
     'fluorescence': a dark ground; 'h&e': of the stained pixels most absorb green most, as
     haematoxylin and eosin do; 'other': immunohistochemistry, other stains, grey pictures.
-    A slide without stained pixels counts as 'h&e': there is nothing to say otherwise.
+    A slide without stained pixels counts as 'h&e': there is nothing to say otherwise. Raises SlideError
+    where nothing can be read.
     """
-    pixels = slide.thumbnail(512).reshape(-1, 3)
+    wanted = max(*slide.shape, _JUDGED_PX) / _JUDGED_PX
+    ratios = [max(ratio) for ratio in slide.level_downsamples]
+    level = max((i for i, ratio in enumerate(ratios) if ratio <= wanted), default=0)
+    picture, readable = read_level(slide, level, max(1, round(wanted / ratios[level])))
+    pixels = picture[readable]
     if np.percentile(pixels.max(1), 75) < 100:
         return "fluorescence"
     od = optical_density(pixels)

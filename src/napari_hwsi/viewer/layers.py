@@ -24,6 +24,7 @@ from .outlines import keep_thickness
 from .preferences import apply_cache_size
 from .raster import (
     class_colours,
+    draw_boxes,
     draw_cells,
     draw_squares,
     encode,
@@ -33,17 +34,30 @@ from .raster import (
     score_colours,
     tissue_colours,
 )
-from .state import MASK, PART, RESULT, SLIDE, Part, is_slide_layer, layers_on, part_layer, slide_of
+from .state import (
+    HIDDEN,
+    MASK,
+    PART,
+    RESULT,
+    SLIDE,
+    Part,
+    hide_with_slide,
+    is_slide_layer,
+    layers_on,
+    part_layer,
+    slide_of,
+)
 from .trouble import watch
 
 if TYPE_CHECKING:
     from ..cells import Cells
-    from ..hierarchy import Hierarchy
+    from ..hierarchy import FeatureHierarchy, Hierarchy
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
 UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
+_FEATURES_COLOUR = "#56B4E9"
 _EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
 _CONTOURS = {"cells": 1, "patches": 3, "tissue": 2, "classes": 1}  # pixels of the level that is shown
 _TITLES: dict[Part, str] = {
@@ -109,7 +123,7 @@ def classes_data(slide: Slide, mask: TissueMask) -> LayerData:
     return mask.classes, kwargs, "labels"
 
 
-def regions_data(slide: Slide, result: Hierarchy) -> LayerData:
+def regions_data(slide: Slide, result: Hierarchy | FeatureHierarchy) -> LayerData:
     """Return the layer of the analysed regions: outlines with their numbers."""
     regions = result.regions
     regions = regions[regions["status"] == "done"]
@@ -157,6 +171,22 @@ def patches_data(slide: Slide, result: Hierarchy, score: str = "relevance") -> L
     return levels, _kwargs(slide, "patches", kwargs), "labels"
 
 
+def features_data(slide: Slide, result: FeatureHierarchy) -> LayerData:
+    """Return the layer of the patches of another tool, wherever they lie, with their table."""
+    patches = result.patches[result.patches["valid"]]
+    labels = encode(np.zeros(len(patches), np.int64), 1)
+    boxes = patches[["y0", "x0", "y1", "x1"]].to_numpy(np.int64)
+    kwargs = {
+        "multiscale": True,
+        "opacity": 0.9,
+        "colormap": flat_colour(_FEATURES_COLOUR),
+        "features": _by_label(patches, labels),
+        **placing(slide),
+    }
+    kwargs = _kwargs(slide, "patches", kwargs) | {"name": f"Patches ({result.layout}) · {slide.name}"}
+    return pyramid(slide.shape, draw_boxes(boxes, labels)), kwargs, "labels"
+
+
 def cells_data(slide: Slide, cells: Cells) -> LayerData:
     """Return the layer of nuclei, coloured by type, with their table. Raises ResolutionError without mpp."""
     kinds = max(len(cells.type_names), 1)
@@ -197,8 +227,13 @@ def evidence_data(slide: Slide, evidence: Sequence[Evidence]) -> LayerData:
     return rectangles(boxes), _kwargs(slide, "evidence", kwargs), "shapes"
 
 
-def result_data(result: Hierarchy, slide: Slide) -> list[LayerData]:
+def result_data(result: Hierarchy | FeatureHierarchy, slide: Slide) -> list[LayerData]:
     """Return the layers of what a result holds so far, bottom first."""
+    from ..hierarchy import FeatureHierarchy
+
+    if isinstance(result, FeatureHierarchy):
+        regions = [regions_data(slide, result)] if len(result.regions) else []
+        return [*regions, features_data(slide, result)]
     parts = [tissue_data(slide, result.tissue), regions_data(slide, result), patches_data(slide, result)]
     return [*parts, cells_data(slide, result.cells)] if len(result.cells) else parts
 
@@ -206,24 +241,34 @@ def result_data(result: Hierarchy, slide: Slide) -> list[LayerData]:
 def show(viewer: ViewerModel, data: LayerData) -> Layer:
     """Add a layer to the viewer, in place of the one that showed the same part of the same slide.
 
-    The new one keeps its predecessor's place, visibility and opacity.
+    The new one keeps its predecessor's place, visibility and opacity. What is selected stays so; where
+    the predecessor was, its successor is.
     """
     content, kwargs, kind = data
     slide, part = kwargs["metadata"][SLIDE], kwargs["metadata"].get(PART)
     old = None if part is None else part_layer(viewer, slide, part)
-    active = viewer.layers.selection.active
     layer = Layer.create(content, kwargs, kind)
+    place = len(viewer.layers)
     if old is None:
-        viewer.layers.append(layer)
+        hide_with_slide(viewer, layer)
     else:
         layer.visible, layer.opacity = old.visible, old.opacity
+        layer.metadata[HIDDEN] = old.metadata.get(HIDDEN, False)
         place = viewer.layers.index(old)
-        viewer.layers.remove(old)
+    # A result is looked at, the slide is worked on: adding the one never leaves the other.
+    selection = viewer.layers.selection
+    selected = set(selection)
+    with selection.events.blocker_all():
         viewer.layers.insert(place, layer)
+        selection.clear()
+        selection.update({layer if each is old else each for each in selected})
+        if old is not None:
+            viewer.layers.remove(old)
+            layer.name = kwargs["name"]
+        selection.discard(layer)  # added again below, so that it is heard of
+    if old in selected:
+        selection.add(layer)
     finish(viewer, layer)
-    # A result is looked at, the slide is worked on: adding the one must not leave the other.
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
     return layer
 
 
@@ -251,15 +296,22 @@ def show_slide(viewer: ViewerModel, slide: Slide, result: Hierarchy | None = Non
 
 
 def show_result(
-    viewer: ViewerModel, layer: Layer, result: Hierarchy, data: Sequence[LayerData] | None = None
+    viewer: ViewerModel,
+    layer: Layer,
+    result: Hierarchy | FeatureHierarchy,
+    data: Sequence[LayerData] | None = None,
 ) -> None:
     """Add or renew the layers of a result on its slide's layer.
 
+    Features of another tool are shown, but do not become the result that questions are about.
     data: what :func:`result_data` made of it, where another thread did so.
     """
+    from ..hierarchy import FeatureHierarchy
+
     slide = slide_of(layer)
     assert slide is not None  # a slide's layer has its slide
-    layer.metadata[RESULT] = result
+    if not isinstance(result, FeatureHierarchy):
+        layer.metadata[RESULT] = result
     for one in result_data(result, slide) if data is None else data:
         show(viewer, one)
 

@@ -120,6 +120,21 @@ def draw_squares(grid: Labels, side: int) -> Render:
     return render
 
 
+def draw_boxes(boxes: NDArray[np.int64], labels: Labels) -> Render:
+    """Draw boxes (N, 4) of base px, wherever they lie, a pixel each at least; later over earlier."""
+
+    def render(box: Box, step: int) -> Labels:
+        out = np.zeros(((box[2] - box[0]) // step, (box[3] - box[1]) // step), np.int32)
+        met = np.flatnonzero(((boxes[:, :2] < box[2:]) & (boxes[:, 2:] > box[:2])).all(1))
+        last = -((box[:2] - boxes[met, 2:]) // step)
+        first = np.maximum(np.minimum(-((box[:2] - boxes[met, :2]) // step), last - 1), 0)
+        for (y0, x0), (y1, x1), label in zip(first, last, labels[met], strict=True):
+            out[y0:y1, x0:x1] = label
+        return out
+
+    return render
+
+
 def _level(shape: tuple[int, int], step: int, render: Render) -> da.Array:
     size = (shape[0] // step, shape[1] // step)
 

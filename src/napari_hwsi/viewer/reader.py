@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
-import tifffile
 from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import show_warning
@@ -17,6 +17,7 @@ from ..errors import HwsiError, SlideError
 from ..slides import Slide, open_slide
 from ..slides.address import Place, as_place, name_of
 from ..slides.picture import Picture
+from ..slides.tiff_level import open_tiff
 from .layers import LayerData, finish, result_data, slide_data
 
 Reader = Callable[[str | list[str]], list[LayerData]]
@@ -28,6 +29,8 @@ _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _ZARR_SUFFIX = ".zarr"
 OPENABLE = (*SLIDE_SUFFIXES, *_TIFF_SUFFIXES, *_PICTURE_SUFFIXES)
 _LARGE_BYTES = 2**30
+_WSI_CLASS = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # DICOM: VL Whole Slide Microscopy Image Storage
+_FILES_LOOKED_AT = 16
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -35,7 +38,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
     A TIFF is a slide when it is RGB and a tiled pyramid, an OME-TIFF, or over 1 GiB of pixels; a PNG or
     JPEG when it is over 1 GiB of pixels; a Zarr, here or at an address, when it is an RGB image of
-    OME. The others are left to napari.
+    OME; a folder when one of its first files is a slide of DICOM. The others are left to napari.
     """
     paths = [path] if isinstance(path, str) else path
     return read if paths and all(_is_ours(as_place(p)) for p in paths) else None
@@ -95,10 +98,26 @@ def _is_ours(path: Place) -> bool:
     if isinstance(path, str):  # an address, which only a user gives
         return name.endswith(_ZARR_SUFFIX) and _opens(path)
     if path.is_dir():
-        return name.endswith(STORE_SUFFIX) or (name.endswith(_ZARR_SUFFIX) and _opens(path))
+        return name.endswith(STORE_SUFFIX) or (
+            _opens(path) if name.endswith(_ZARR_SUFFIX) else _holds_dicom(path)
+        )
     if name.endswith(_PICTURE_SUFFIXES):
         return _is_large_picture(path)
     return name.endswith(SLIDE_SUFFIXES) or (name.endswith(_TIFF_SUFFIXES) and _is_tiff_slide(path))
+
+
+def _holds_dicom(folder: Path) -> bool:
+    """Look at a few files only: napari asks of every folder that is dropped."""
+    try:
+        files = islice((path for path in folder.iterdir() if path.is_file()), _FILES_LOOKED_AT)
+        for path in files:
+            with path.open("rb") as file:
+                head = file.read(1024)
+            if head[128:132] == b"DICM" and _WSI_CLASS in head:
+                return True
+    except OSError:
+        return False
+    return False
 
 
 def _opens(path: Place) -> bool:
@@ -119,12 +138,12 @@ def _is_large_picture(path: Path) -> bool:
 
 def _is_tiff_slide(path: Path) -> bool:
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page, levels = file.pages.first, len(file.series[0].levels)
             rgb = page.samplesperpixel >= 3 and page.dtype == np.uint8
             large = int(np.prod(page.shape)) > _LARGE_BYTES
             return rgb and bool(large or file.is_ome or (page.is_tiled and levels > 1))
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError):
+    except Exception:  # noqa: BLE001  # a damaged file can make the parser raise anything
         return False
 
 

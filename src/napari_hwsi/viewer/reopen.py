@@ -7,16 +7,18 @@ from napari.layers import Image
 
 from ..errors import InputError
 from ..slides import Slide, open_slide
-from .state import RESULT, SLIDE, layers_on, slide_of
+from .state import PART, RESULT, SLIDE, layers_on, slide_of
 from .trouble import watch
+
+_FOUND = ("tissue", "regions", "patches", "cells")  # by the colours of the pixels
 
 
 def set_icc(viewer: ViewerModel, layer: Image, on: bool) -> Slide:
     """Open the slide of a layer anew, its colours converted to sRGB by the file's profile or as they are.
 
-    The layer, what lies on it, and the camera stay; the layer's result is let go, for it was made of
-    the other colours. Raises SlideError for a file without a profile or with a damaged one,
-    InputError for an image in memory.
+    The layer, what lies on it, and the camera stay; the layer's result and what shows it are let go,
+    for they were made of the other colours. Raises SlideError for a file without a profile or with a
+    damaged one, InputError for an image in memory.
     """
     old = slide_of(layer)
     if old is None or old.address is None:
@@ -26,7 +28,10 @@ def set_icc(viewer: ViewerModel, layer: Image, on: bool) -> Slide:
     # The old slide is not closed: a thread may be reading it. It goes when nothing holds it.
     new = open_slide(old.address, backend=old.backend, icc=on)
     for each in layers_on(viewer, old):
-        each.metadata[SLIDE] = new
+        if each.metadata.get(PART) in _FOUND:
+            viewer.layers.remove(each)
+        else:
+            each.metadata[SLIDE] = new
     layer.metadata.pop(RESULT, None)
     watch(viewer, layer)
     layer.data = new.lazy_levels

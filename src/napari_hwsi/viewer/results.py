@@ -9,7 +9,6 @@ from napari.layers import Layer
 from ..errors import InputError
 from ..progress import Progress
 from ..units import Box
-from .edits import edited_tissue
 from .state import result_of, set_result, slide_of
 
 if TYPE_CHECKING:
@@ -33,6 +32,6 @@ def result_for(layer: Layer, box: Box | None, progress: Progress | None = None) 
         if has_result(store):
             result = open_result(store, slide)
         else:
-            result = analyze(slide, store, box=box, progress=progress, tissue=edited_tissue(slide))
+            result = analyze(slide, store, box=box, progress=progress)
         set_result(layer, result)
     return result

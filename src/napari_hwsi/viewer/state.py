@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Part: TypeAlias = Literal["tissue", "classes", "regions", "patches", "cells", "evidence"]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
+FOUND, HIDDEN = "hwsi_found", "hwsi_hidden"
+HOW_TO_OPEN = "Open one with “Open slide…” in the Slide dock, or with File > Open with Plugin > napari-hwsi."
 
 
 def slide_of(layer: Layer) -> Slide | None:
@@ -63,7 +65,7 @@ def require_slide_layer(viewer: ViewerModel) -> Image:
     """Return the layer of the slide the user is working on; raises InputError where none is open."""
     layer = active_slide_layer(viewer)
     if layer is None:
-        raise InputError("No slide is open. Drag a slide into the window, or take File > Open Sample.")
+        raise InputError(f"No slide is open. {HOW_TO_OPEN}")
     return layer
 
 
@@ -78,6 +80,28 @@ def part_layer(viewer: ViewerModel, slide: Slide, part: Part) -> Layer | None:
 def layers_on(viewer: ViewerModel, slide: Slide) -> list[Layer]:
     """Return the slide's layer and all layers placed on it."""
     return [layer for layer in viewer.layers if slide_of(layer) is slide]
+
+
+def show_only(viewer: ViewerModel, layer: Image) -> None:
+    """Show a slide's layer with what lies on it, hide all other slides with theirs, and work on it.
+
+    What is hidden so is shown again when its slide is chosen; what the user hid stays hidden.
+    """
+    chosen = slide_of(layer)
+    for each in viewer.layers:
+        slide = slide_of(each)
+        if slide is chosen and slide is not None:
+            each.visible = each.metadata.pop(HIDDEN, False) or each.visible or each is layer
+        elif slide is not None and each.visible:
+            each.metadata[HIDDEN], each.visible = True, False
+    viewer.layers.selection.active = layer
+
+
+def hide_with_slide(viewer: ViewerModel, layer: Layer) -> None:
+    """Hide a new layer on a slide that :func:`show_only` has hidden, until that slide is chosen."""
+    slide = slide_of(layer)
+    if any(slide_of(each) is slide and each.metadata.get(HIDDEN, False) for each in slide_layers(viewer)):
+        layer.metadata[HIDDEN], layer.visible = True, False
 
 
 def result_of(layer: Layer) -> Hierarchy | None:

@@ -19,7 +19,7 @@ from .state import active_slide, active_slide_layer, require_slide_layer, result
 
 if TYPE_CHECKING:
     from ..chat import Answer
-    from ..hierarchy import Hierarchy
+    from ..hierarchy import FeatureHierarchy, Hierarchy
 
 
 class View:
@@ -73,9 +73,17 @@ class View:
         self.show(answer)
         return answer
 
-    def show(self, what: Answer | Evidence | Sequence[Evidence]) -> None:
-        """Outline the places of an answer or of evidence; a single place is flown to."""
+    def show(self, what: Answer | Evidence | Sequence[Evidence] | FeatureHierarchy) -> None:
+        """Outline the places of an answer or of evidence, or the patches of opened features.
+
+        A single place is flown to.
+        """
+        from ..hierarchy import FeatureHierarchy
+
         layer = require_slide_layer(self.viewer)
+        if isinstance(what, FeatureHierarchy):
+            show_result(self.viewer, layer, what)
+            return
         if isinstance(what, Evidence):
             what = [what]
         places = list(what.evidence) if hasattr(what, "evidence") else list(what)

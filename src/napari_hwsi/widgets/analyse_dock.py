@@ -21,8 +21,7 @@ from qtpy.QtWidgets import (
 from ..hierarchy import PROFILES, analyze, default_store, open_result
 from ..progress import Progress, Step
 from ..slides import Slide
-from ..tissue import tissue_mask
-from ..viewer.edits import edited_tissue
+from ..tissue import tissue_of
 from ..viewer.layers import LayerData, result_data, show, show_result, tissue_data
 from ..viewer.state import require_slide_layer, result_of, slide_of
 from . import tooltips
@@ -80,13 +79,15 @@ class AnalyseDock(Dock):
         self.body.addWidget(self.open_button)
         self.body.addWidget(self.summary)
         self.body.addStretch(1)
-        self.task.busy_changed.connect(lambda busy: self.run_button.setEnabled(not busy))
+        self.needs_slide(self.run_button)
+        self.needs_slide(self.open_button)
         self._show_phrases()
         self.refresh()
 
     def on_slide(self) -> None:
         """Offer the usual place for this slide's result, and tell what there is."""
-        self.task.cancel()
+        if self.job_layer is None:  # a look at the tissue is for the slide on the screen
+            self.task.cancel()
         self.tissue_box.show_slide(self.layer)
         result = None if self.layer is None else result_of(self.layer)
         if self.slide is not None:
@@ -113,7 +114,8 @@ class AnalyseDock(Dock):
             show_result(self.viewer, layer, result)
             self.on_slide()
 
-        self.task.attempt(action)
+        if self.task.attempt(action) and not self.task.busy:
+            self.task.say("")
 
     def _start(self) -> None:
         layer = require_slide_layer(self.viewer)
@@ -125,12 +127,12 @@ class AnalyseDock(Dock):
         profile, phrases = self.profile_box.currentText(), self.phrases
 
         def work(progress: Progress, piece: Any) -> tuple[Hierarchy, list[LayerData]]:
-            edited = edited_tissue(slide)
-            piece([tissue_data(slide, edited or tissue_mask(slide))])
+            tissue = tissue_of(slide, progress)
+            piece([tissue_data(slide, tissue)])
             watch = _Watch(store, slide, progress, piece)
             try:
                 result = analyze(
-                    slide, store, profile=profile, phrases=phrases, box=box, progress=watch, tissue=edited
+                    slide, store, profile=profile, phrases=phrases, box=box, progress=watch, tissue=tissue
                 )
             finally:  # also when stopped: what was finished is in the result
                 known = result_of(layer)
@@ -140,9 +142,10 @@ class AnalyseDock(Dock):
 
         def done(found: tuple[Hierarchy, list[LayerData]]) -> None:
             show_result(self.viewer, layer, *found)
-            self.summary.setText(in_words(found[0]))
+            if layer is self.layer:
+                self.summary.setText(in_words(found[0]))
 
-        self.task.run("Looking for tissue…", work, done, self._show_parts)
+        self.start(layer, "Looking for tissue…", work, done, self._show_parts)
 
     def _show_parts(self, parts: list[LayerData]) -> None:
         for data in parts:

@@ -80,7 +80,8 @@ class AskDock(Dock):
         self.clear_button.clicked.connect(self.clear)
         self.task.cancel_button.setText("Stop")
         self.task.cancel_button.setToolTip(tooltips.STOP)
-        self.task.busy_changed.connect(lambda busy: self.ask_button.setEnabled(not busy))
+        self.needs_slide(self.ask_button)
+        self.task.busy_changed.connect(lambda busy: self.answerer_box.test_button.setEnabled(not busy))
         self.task.busy_changed.connect(self._follow)
         self._bar = self.scroll_area.verticalScrollBar()
         assert self._bar is not None  # Qt's stubs allow for none
@@ -94,8 +95,6 @@ class AskDock(Dock):
 
     def on_slide(self) -> None:
         """Go on with the conversation about this slide; that of a slide that was closed goes with it."""
-        self.task.cancel()
-        self.task.say("")
         self._outlined = None
         open_now = {slide_of(layer) for layer in slide_layers(self.viewer)}
         for slide in [slide for slide in self._talks if slide not in open_now]:
@@ -122,13 +121,14 @@ class AskDock(Dock):
 
     def clear(self) -> None:
         """Begin a new conversation."""
-        self.task.cancel()
+        if self.job_layer is self.layer:
+            self.task.cancel()
         self.talk.clear()
         self._outlined = None
 
     def show_place(self, turn: Turn, row: int) -> None:
         """Outline the places of a turn and fly to one of them."""
-        if self._point(turn, row) and self.layer is not None:
+        if self.layer is not None and self._point(self.layer, turn, row):
             place = turn.evidence[row]
             self.task.attempt(lambda: fly_to(self.viewer, self.layer, place.box))
 
@@ -168,13 +168,14 @@ class AskDock(Dock):
         self._recalled = len(self._asked)
         turn = self.talk.begin(question, _ABOUT[self.scope_box.currentText()])
         turn.chosen.connect(self.show_place)
-        turn.pointed.connect(self._point)
+        turn.pointed.connect(lambda turn, row: self._point(layer, turn, row))
         history = self.talk.answers()
         work = _work(layer, scope, question, answerer, history)
-        self.task.run(
+        self.start(
+            layer,
             "Reading the view…",
             work,
-            lambda answer: self._over(turn, answer),
+            lambda answer: self._over(layer, turn, answer),
             lambda piece: self._on_piece(layer, turn, piece),
             lambda error: self._failed(turn, error),
         )
@@ -187,26 +188,25 @@ class AskDock(Dock):
         else:
             turn.add(piece)
 
-    def _over(self, turn: Turn, answer: Answer) -> None:
+    def _over(self, layer: Image, turn: Turn, answer: Answer) -> None:
         self._outlined = None
-        self._point(turn, -1)
+        self._point(layer, turn, -1)
         self.answered.emit(answer)
 
     def _failed(self, turn: Turn, error: Exception) -> None:
         turn.status.setText(in_words(error))
         self.refused.emit(in_words(error))
 
-    def _point(self, turn: Turn, row: int) -> bool:
-        """Outline the places of a turn, one of them thicker; return whether there are any."""
-        if self.layer is None or not turn.evidence:
+    def _point(self, layer: Image, turn: Turn, row: int) -> bool:
+        """Outline the places of a turn on its slide, one of them thicker; return whether there are any."""
+        slide = slide_of(layer)
+        if slide is None or not turn.evidence:
             return False
-        slide = slide_of(self.layer)
-        assert slide is not None
-        layer = part_layer(self.viewer, slide, "evidence")
-        if layer is None or self._outlined is not turn:
-            layer = show_evidence(self.viewer, self.layer, turn.evidence)
+        outlines = part_layer(self.viewer, slide, "evidence")
+        if outlines is None or self._outlined is not turn:
+            outlines = show_evidence(self.viewer, layer, turn.evidence)
             self._outlined = turn
-        highlight(layer, row)
+        highlight(outlines, row)
         return True
 
     def _on_scope(self, name: str) -> None:

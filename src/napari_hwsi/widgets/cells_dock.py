@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
+import shapely
+from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QPushButton
 
 from ..cells import segment_cells, segmenters
 from ..errors import InputError
 from ..progress import Progress
 from ..slides import Slide
+from ..tissue import TissueMask, tissue_of
 from ..viewer.drawn import points_in
-from ..viewer.edits import edited_tissue
 from ..viewer.layers import cells_data, show
-from ..viewer.state import require_slide_layer, slide_of
+from ..viewer.state import FOUND, require_slide_layer, slide_of
 from . import tooltips
 from .dock import Dock, narrow, wrapped
 from .scope import Scope, ScopeBox
@@ -25,12 +28,20 @@ if TYPE_CHECKING:
     from ..cells import Cells
 
 
+@dataclass(frozen=True)
+class Found:
+    """Nuclei of a slide with words on them, kept in its layer until it goes."""
+
+    slide: Slide
+    cells: Cells
+    words: str
+
+
 class CellsDock(Dock):
     """Runs a segmenter on what is visible, drawn, or all of the slide."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self.cells: Cells | None = None
         self.scope_box = ScopeBox()
         self.segmenter_box = narrow(QComboBox())
         self.segmenter_box.addItems(list(segmenters))
@@ -50,15 +61,21 @@ class CellsDock(Dock):
         self.body.addWidget(self.found)
         self.body.addWidget(self.save_button)
         self.body.addStretch(1)
-        self.task.busy_changed.connect(lambda busy: self.run_button.setEnabled(not busy))
+        self.needs_slide(self.run_button)
         self.refresh()
 
     def on_slide(self) -> None:
-        """Forget the nuclei of another slide."""
-        self.task.cancel()
-        self.cells = None
-        self.found.setText("")
-        self.save_button.hide()
+        """Show what was found on this slide."""
+        kept = None if self.layer is None else self.layer.metadata.get(FOUND)
+        # A slide that was opened anew by other colours has nuclei of its own.
+        self._kept: Found | None = kept if kept is not None and kept.slide is self.slide else None
+        self.found.setText("" if self._kept is None else self._kept.words)
+        self.save_button.setVisible(self._kept is not None and len(self._kept.cells) > 0)
+
+    @property
+    def cells(self) -> Cells | None:
+        """What was found on the slide, None where nothing was looked for."""
+        return None if self._kept is None else self._kept.cells
 
     def run(self) -> None:
         """Find the nuclei of the chosen part, in a thread."""
@@ -77,19 +94,20 @@ class CellsDock(Dock):
         slide.require_mpp()
         scope = self.scope_box.scope(self.viewer, layer)
 
-        def work(progress: Progress, piece: Any) -> Cells:
-            cells = segment_cells(
-                slide, box=scope.box, segmenter=segmenter, progress=progress, tissue=edited_tissue(slide)
-            )
-            return cells if scope.area is None else cells.select(points_in(scope.area, cells.centroids))
+        def work(progress: Progress, piece: Any) -> Found:
+            tissue = tissue_of(slide, progress)
+            cells = segment_cells(slide, box=scope.box, segmenter=segmenter, progress=progress, tissue=tissue)
+            if scope.area is not None:
+                cells = cells.select(points_in(scope.area, cells.centroids))
+            return Found(slide, cells, in_words(slide, scope, cells, tissue))
 
-        self.task.run("Looking for nuclei…", work, lambda cells: self._show(slide, scope, cells))
+        self.start(layer, "Looking for nuclei…", work, lambda found: self._show(layer, found))
 
-    def _show(self, slide: Slide, scope: Scope, cells: Cells) -> None:
-        self.cells = cells
-        self.found.setText(in_words(slide, scope, cells))
-        self.save_button.setVisible(len(cells) > 0)
-        show(self.viewer, cells_data(slide, cells))
+    def _show(self, layer: Image, found: Found) -> None:
+        layer.metadata[FOUND] = found
+        show(self.viewer, cells_data(found.slide, found.cells))
+        if layer is self.layer:
+            self.on_slide()
 
     def _choose_file(self) -> None:
         kinds = "GeoJSON (*.geojson);;Parquet (*.parquet)"
@@ -98,21 +116,30 @@ class CellsDock(Dock):
             self.task.attempt(lambda: self.save(path))
 
 
-def in_words(slide: Slide, scope: Scope, cells: Cells) -> str:
-    """Return how many nuclei there are, per mm² of the part that was looked at, and of which types."""
+def in_words(slide: Slide, scope: Scope, cells: Cells, tissue: TissueMask) -> str:
+    """Return how many nuclei there are, per mm² of tissue in the part looked at, and of which types."""
     y, x = slide.require_mpp()
-    if scope.area is not None:
-        pixels = float(scope.area.area)
-    else:
-        box = scope.box or slide.bounds
-        pixels = float((box[2] - box[0]) * (box[3] - box[1]))
-    mm2 = pixels * y * x / 1e6
-    words = f"{len(cells):,} nuclei in {mm2:.3g} mm²: {len(cells) / mm2:,.0f} per mm²."
+    mm2 = tissue_pixels(slide, scope, tissue) * y * x / 1e6
+    words = f"{len(cells):,} nuclei in {mm2:.3g} mm² of tissue"
+    words += f": {len(cells) / mm2:,.0f} per mm² of tissue." if mm2 > 0 else "."
     if len(cells.type_names) > 1:
         counts = np.bincount(cells.types, minlength=len(cells.type_names))
         kinds = (f"{n:,} {name}" for name, n in zip(cells.type_names, counts, strict=True))
         words += f"\n{', '.join(kinds)}."
     return words
+
+
+def tissue_pixels(slide: Slide, scope: Scope, tissue: TissueMask) -> float:
+    """Return the area of the tissue within a part of a slide, in level-0 pixels."""
+    if scope.area is None:
+        return tissue.area_in(scope.box or slide.bounds)
+    dy, dx = tissue.downsample
+    y, x = np.nonzero(tissue.mask)
+    pixels = shapely.box(x * dx, y * dy, (x + 1) * dx, (y + 1) * dy)
+    shapely.prepare(scope.area)
+    within, met = shapely.contains(scope.area, pixels), shapely.intersects(scope.area, pixels)
+    cut = shapely.intersection(scope.area, pixels[met & ~within])
+    return float(within.sum() * dy * dx + shapely.area(cut).sum())
 
 
 def save_cells(slide: Slide, cells: Cells, path: Path) -> None:

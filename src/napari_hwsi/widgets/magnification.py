@@ -51,8 +51,8 @@ class Magnification(QWidget):
             button = QPushButton(f"{value}x")
             button.setCheckable(True)
             button.setMinimumWidth(30)
-            button.setToolTip(tooltips.MAGNIFICATION)
-            button.clicked.connect(lambda _=False, v=value: self.set(v))
+            button.setToolTip(tooltips.MAGNIFICATION.format(value=value, um=10 / value))
+            button.clicked.connect(lambda _=False, v=value: self._set(v))
             self.buttons[value] = button
             row.addWidget(button, 1)
         layout = QVBoxLayout(self)
@@ -89,12 +89,16 @@ class Magnification(QWidget):
             return
         text = self.edit.text()
         self.edit.setModified(False)
-        number = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*[x×]?\s*", text)
+        number = re.fullmatch(r"\s*(\d+(?:[.,]\d+)?)\s*[xX×]?\s*", text)
         if number is None:
             self._task.say(f"{text!r} is not a magnification, such as 10x.")
-        elif self._task.attempt(lambda: self.set(float(number[1].replace(",", ".")))):
-            self._task.say("")
+        else:
+            self._set(float(number[1].replace(",", ".")))
         self.show_now()
+
+    def _set(self, value: float) -> None:
+        if self._task.attempt(lambda: self.set(value)):
+            self._task.say("")
 
     def _on_scale_bar(self, event: Any = None) -> None:
         self.scale_bar.setChecked(self.viewer.canvas.overlays["scale_bar"].visible)

@@ -13,17 +13,16 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout
 
 from ..errors import InputError
 from ..progress import Progress
-from ..slides import RGB, Slide
-from ..slides.resample import area_resample
+from ..slides import Slide
 from ..viewer.region import centre_on, move_by_views, visible_box, zoom_by
-from ..viewer.trouble import watch
+from ..viewer.trouble import Trouble, watch
 from . import tooltips
 from .dock import SlideWidget, wrapped
+from .overview import overview
 from .slide_map import SlideMap, aspect_of
 from .task import Task, in_words
 
 _REDRAW_MS = 33
-_PICTURE_PX = 1024
 _OUT_OF_VIEW = "The slide is out of view. Click to go there."
 _HIDDEN = "The slide's layer is hidden."
 
@@ -34,6 +33,7 @@ class MinimapDock(SlideWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._task: Task | None = None
+        self._trouble: Trouble | None = None
         self._placed = False
         self.map = SlideMap()
         self.map.setToolTip(tooltips.MINIMAP)
@@ -97,8 +97,8 @@ class MinimapDock(SlideWidget):
         self.map.show_slide(None if slide is None else aspect_of(slide.shape, slide.mpp))
         if self._task is not None:
             self._task.cancel()
-        if slide is not None and self.layer is not None:
-            watch(self.viewer, self.layer).changed.connect(self._on_trouble)
+        self._watch()
+        if slide is not None:
             self._read(slide)
         self.draw_box()
 
@@ -123,13 +123,24 @@ class MinimapDock(SlideWidget):
         self._say("")
 
     def _read(self, slide: Slide) -> None:
-        def work(progress: Progress, piece: Any) -> RGB:
-            return picture_of(slide)
+        def work(progress: Progress, piece: Any) -> None:
+            overview(slide, progress, piece)
 
+        if self._task is not None:
+            self._task.cancel()
         self._task = Task(work, parent=self)
-        self._task.succeeded.connect(self.map.show_picture)
+        self._task.handed.connect(self.map.show_picture)
         self._task.failed.connect(lambda error: self._say(in_words(error)))
         self._task.start()
+
+    def _watch(self) -> None:
+        trouble = None if self.layer is None else watch(self.viewer, self.layer)
+        if trouble is not self._trouble:
+            if self._trouble is not None:
+                self._trouble.changed.disconnect(self._on_trouble)
+            if trouble is not None:
+                trouble.changed.connect(self._on_trouble)
+            self._trouble = trouble
 
     def _on_trouble(self, present: bool) -> None:
         if not present and self.slide is not None:  # what was hatched can be read now
@@ -158,18 +169,3 @@ class MinimapDock(SlideWidget):
     def _say(self, words: str) -> None:
         self.words.setText(words)
         self.words.setVisible(bool(words))
-
-
-def picture_of(slide: Slide) -> RGB:
-    """Return the whole slide, at most 1024 px a side.
-
-    It is made of a level that the viewer has as well, so that a file without small levels is not
-    read twice, and one that cannot be read everywhere is hatched there.
-    """
-    large = [level for level in slide.lazy_levels if max(level.extent) >= _PICTURE_PX]
-    level = large[-1] if large else slide.lazy_levels[0]
-    height, width = level.extent
-    pixels = level.window(0, height, 0, width)
-    ratio = max(max(level.extent) / _PICTURE_PX, 1.0)
-    size = (max(1, round(height / ratio)), max(1, round(width / ratio)))
-    return area_resample(pixels, size, (height / size[0], width / size[1]))

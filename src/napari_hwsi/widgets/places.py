@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from napari.components import ViewerModel
 from napari.layers import Image
@@ -49,14 +50,14 @@ class Places(QGroupBox):
         self.unit_box.setToolTip(tooltips.UNIT)
         self.go_button = QPushButton("Go")
         self.go_button.setToolTip(tooltips.GO_TO)
-        self.go_button.clicked.connect(lambda: task.attempt(self._go_to_typed))
+        self.go_button.clicked.connect(lambda: self._attempt(self._go_to_typed))
         self.place_edit.returnPressed.connect(self.go_button.click)
         self.name_edit = QLineEdit()
         self.name_edit.setPlaceholderText("name this view")
         self.name_edit.setToolTip(tooltips.BOOKMARK)
         self.keep_button = QPushButton("Keep")
         self.keep_button.setToolTip(tooltips.BOOKMARK)
-        self.keep_button.clicked.connect(lambda: task.attempt(self.keep_view))
+        self.keep_button.clicked.connect(lambda: self._attempt(self.keep_view))
         self.name_edit.returnPressed.connect(self.keep_button.click)
         self.list = QListWidget()
         self.list.setToolTip(tooltips.BOOKMARKS)
@@ -64,15 +65,15 @@ class Places(QGroupBox):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # long names are elided
         self.list.setSpacing(1)
         self.list.setMaximumHeight(_ROWS * (self.fontMetrics().height() + 6))
-        self.list.itemActivated.connect(lambda item: task.attempt(self.go_to_bookmark))
-        self.list.itemChanged.connect(lambda item: task.attempt(lambda: self._rename(item)))
+        self.list.itemActivated.connect(lambda item: self._attempt(self.go_to_bookmark))
+        self.list.itemChanged.connect(lambda item: self._attempt(lambda: self._rename(item)))
         self.list.currentRowChanged.connect(lambda row: self._enable())
         self.fly_button, self.rename_button, self.delete_button = (
             QPushButton(name) for name in ("Go", "Rename", "Delete")
         )
-        self.fly_button.clicked.connect(lambda: task.attempt(self.go_to_bookmark))
+        self.fly_button.clicked.connect(lambda: self._attempt(self.go_to_bookmark))
         self.rename_button.clicked.connect(lambda: self.list.editItem(self.list.currentItem()))
-        self.delete_button.clicked.connect(lambda: task.attempt(self.delete))
+        self.delete_button.clicked.connect(lambda: self._attempt(self.delete))
         layout = QVBoxLayout(self)
         layout.addLayout(_row(self.place_edit, self.unit_box, self.go_button))
         layout.addLayout(_row(self.name_edit, self.keep_button))
@@ -127,7 +128,11 @@ class Places(QGroupBox):
 
     def _go_to_typed(self) -> None:
         self.go_to(*read_place(self.place_edit.text()), self.unit_box.currentText())
-        self._task.say("")
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Do something; what an earlier attempt was refused for goes when one succeeds."""
+        if self._task.attempt(action):
+            self._task.say("")
 
     def _rename(self, item: QListWidgetItem) -> None:
         row, name = self.list.row(item), item.text().strip()

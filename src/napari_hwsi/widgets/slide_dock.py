@@ -35,7 +35,7 @@ from .places import Places
 from .task import Task, in_words
 
 _TROUBLE = "The file does not answer. It is tried again every few seconds."
-_COLOURS = "Shown by other colours now. Results made with the other setting are computed again."
+_COLOURS = "Shown by other colours now. What was found by the former ones is taken off: analyse again."
 _TROUBLE_STYLE = "background: #E69F00; color: black; padding: 4px; border-radius: 3px;"
 _STAINS = {"h&e": "H&E", "fluorescence": "fluorescence (not H&E)", "other": "not H&E"}
 
@@ -186,9 +186,12 @@ class SlideDock(Dock):
     def _watch(self) -> None:
         trouble = None if self.layer is None else watch(self.viewer, self.layer)
         self.trouble_words.setVisible(trouble is not None and trouble.present)
-        if trouble is not None and trouble is not self._trouble:
-            trouble.changed.connect(self._watch)
-        self._trouble = trouble
+        if trouble is not self._trouble:
+            if self._trouble is not None:
+                self._trouble.changed.disconnect(self._watch)
+            if trouble is not None:
+                trouble.changed.connect(self._watch)
+            self._trouble = trouble
 
     def _find_stain(self, slide: Slide) -> None:
         """Judge the stain in a thread: it reads a thumbnail."""

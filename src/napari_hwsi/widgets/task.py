@@ -31,16 +31,19 @@ class _Signals(WorkerBaseSignals):
 class _Worker(WorkerBase[Any]):
     def __init__(self, work: Work, after: threading.Event | None) -> None:
         super().__init__(SignalsClass=_Signals)
-        self._work, self._after = work, after
+        self._work: Work | None = work
+        self._after = after
         self.over = threading.Event()
 
     def work(self) -> Any:
         """Do the work, once the work before it has let go."""
+        work, self._work = self._work, None  # what it holds, such as a slide, goes when it is over
+        assert work is not None  # a worker runs once
         try:
             while self._after is not None and not self._after.wait(0.1):
                 self._check()
             self._check()
-            return self._work(self._tell, self._hand)
+            return work(self._tell, self._hand)
         finally:
             self.over.set()
 
@@ -58,7 +61,10 @@ class _Worker(WorkerBase[Any]):
 
 
 class Task(QObject):
-    """One run of some work. All signals arrive on the Qt thread; none after :meth:`cancel`."""
+    """One run of some work. All signals arrive on the Qt thread; none after :meth:`cancel`.
+
+    Qt deletes it when it has ended.
+    """
 
     stepped = Signal(object)
     handed = Signal(object)
@@ -109,6 +115,7 @@ class Task(QObject):
         self.running = False
         signal.emit(*values)
         self.ended.emit()
+        self.deleteLater()
 
 
 def in_words(error: Exception) -> str:
@@ -137,6 +144,8 @@ class TaskRow(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._what, self._since, self._first = "", 0.0, 0
+        self._done: Callable[[Any], None] | None = None
+        self._failed: Callable[[Exception], None] | None = None
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel")
@@ -221,19 +230,26 @@ class TaskRow(QWidget):
         self.say(words)
 
     def _on_success(self, value: object) -> None:
-        self._show_busy(False)
+        done = self._done
+        self._let_go()
         self.say("")
-        self.attempt(lambda: self._done(value))
+        if done is not None:
+            self.attempt(lambda: done(value))
 
     def _on_failure(self, error: Exception) -> None:
-        self._show_busy(False)
+        failed = self._failed
+        self._let_go()
         self.say(in_words(error))
-        if self._failed is not None:
-            self._failed(error)
+        if failed is not None:
+            failed(error)
 
     def _on_cancel(self) -> None:
-        self._show_busy(False)
+        self._let_go()
         self.say("Stopped. What was finished is kept.")
+
+    def _let_go(self) -> None:
+        self._done = self._failed = None  # they hold the slide
+        self._show_busy(False)
 
     def _show_busy(self, busy: bool) -> None:
         self.bar.setVisible(busy)

@@ -13,8 +13,7 @@ from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QLabel, QPushButto
 
 from ..progress import Progress
 from ..slides import Slide
-from ..tissue import CLASSES, TissueMask
-from ..viewer.edits import forget_tissue, is_edited, keep_tissue, tissue_in_use
+from ..tissue import CLASSES, TissueMask, forget_tissue, is_edited, keep_tissue, tissue_of
 from ..viewer.layers import classes_data, show
 from ..viewer.raster import TISSUE_COLOURS
 from ..viewer.state import MASK, part_layer, slide_of
@@ -118,7 +117,7 @@ class TissueBox(QGroupBox):
             return
 
         def work(progress: Progress, piece: Any) -> TissueMask:
-            return tissue_in_use(slide)
+            return tissue_of(slide, progress)
 
         self._task.run("Looking for tissue…", work, done)
 

@@ -11,9 +11,11 @@ SCOPE = (
 RESEARCH_USE = "Research use only."
 RESEARCH = "Not a medical device. Not for diagnosis or treatment."
 
+SLIDES = "The slides that are open. Choosing one shows only this slide; the others are hidden until chosen."
+
 OPEN_SLIDE = "Choose a slide file and open it with napari-hwsi."
 MPP = "How large a pixel of the slide is, in µm. It is remembered for this slide."
-MAGNIFICATION = "Zoom so that 10x is 1 µm per screen pixel, about the middle of the view."
+MAGNIFICATION = "Zoom to {value}x, {um:g} µm per screen pixel, about the middle of the view."
 MAGNIFICATION_EDIT = (
     "The magnification on the screen. Type another, such as 7.5x, and press Enter.\n"
     "It needs the pixel size of the slide."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +15,52 @@ from numpy.typing import NDArray
 from ..disk import write_whole
 from ..errors import InputError, StoreError
 from ..home import home
+from ..progress import Progress, tell
 from ..slides import Slide
-from ..tissue import TissueMask, tissue_mask
+from .mask import TissueMask, tissue_mask
+
+logger = logging.getLogger(__name__)
 
 
 def is_edited(slide: Slide) -> bool:
     """Return whether the user changed the tissue of this slide."""
-    return _file(slide).exists()
+    return _file(slide.fingerprint).exists()
 
 
-def edited_tissue(slide: Slide) -> TissueMask | None:
-    """Return the mask that the user made of this slide's, None where he made none.
+def kept_tissue(fingerprint: str) -> TissueMask | None:
+    """Return the mask that the user made for the slide of this fingerprint, None where there is none.
 
-    It is what analysis and segmentation of the slide are to use. Raises StoreError where it is damaged.
+    Raises StoreError where it is damaged.
     """
-    file = _file(slide)
+    file = _file(fingerprint)
     try:
         with np.load(file, allow_pickle=False) as kept:
             y, x = (float(step) for step in kept["downsample"])
             classes = kept["classes"]
-        return TissueMask(np.zeros(classes.shape, bool), (y, x)).edited(classes)
+        empty = TissueMask(np.zeros(classes.shape, bool), (y, x))
+        return replace(empty.edited(classes), origin="edited")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, InputError) as error:
         raise StoreError(
-            f"The edited tissue of {slide.name} cannot be read from {file}: {error}. "
-            "Go back to the automatic tissue, or put the file right."
+            f"The tissue that was edited for this slide cannot be read from {file}: {error}. "
+            "Go back to the automatic tissue, or remove the file."
         ) from error
 
 
-def tissue_in_use(slide: Slide) -> TissueMask:
-    """Return the user's mask where there is one, else the automatic one, which reads the slide."""
-    edited = edited_tissue(slide)
-    return tissue_mask(slide) if edited is None else edited
+def tissue_of(slide: Slide, progress: Progress | None = None) -> TissueMask:
+    """Return the tissue of a slide: the user's mask where there is one, else that of :func:`tissue_mask`.
+
+    It is what analysis and segmentation stand on where no mask is given. progress hears which it is, and
+    may raise Cancelled. Raises SlideError, and StoreError where the kept mask is damaged.
+    """
+    edited = kept_tissue(slide.fingerprint)
+    if edited is None:
+        tell(progress, 0, 1, "looking for tissue")
+        return tissue_mask(slide)
+    tell(progress, 0, 1, "taking the tissue you edited")
+    logger.info("%s: the tissue that was edited for it is used, not the automatic one.", slide.name)
+    return edited
 
 
 def keep_tissue(slide: Slide, mask: TissueMask, classes: NDArray[np.integer[Any]]) -> TissueMask:
@@ -54,10 +69,10 @@ def keep_tissue(slide: Slide, mask: TissueMask, classes: NDArray[np.integer[Any]
     Raises InputError for a map of another shape or with classes that have no name, StoreError
     where it cannot be written.
     """
-    edited = mask.edited(classes)
+    edited = replace(mask.edited(classes), origin="edited")
     content = io.BytesIO()
     np.savez_compressed(content, classes=edited.classes, downsample=np.array(edited.downsample))
-    file = _file(slide)
+    file = _file(slide.fingerprint)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content.getvalue())
@@ -69,10 +84,10 @@ def keep_tissue(slide: Slide, mask: TissueMask, classes: NDArray[np.integer[Any]
 def forget_tissue(slide: Slide) -> None:
     """Go back to the automatic mask. Raises StoreError where the edited one cannot be removed."""
     try:
-        _file(slide).unlink(missing_ok=True)
+        _file(slide.fingerprint).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"The edited tissue cannot be removed: {error}.") from error
 
 
-def _file(slide: Slide) -> Path:
-    return home() / "tissue" / f"{slide.fingerprint}.npz"
+def _file(fingerprint: str) -> Path:
+    return home() / "tissue" / f"{fingerprint}.npz"
