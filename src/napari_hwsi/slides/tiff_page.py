@@ -46,7 +46,9 @@ def require_rgb_model(page: Any) -> None:
         model == tifffile.PHOTOMETRIC.YCBCR and page.compression in _CONVERTED
     ):
         return
-    raise ColourModelError(f"not an RGB image but {getattr(model, 'name', model)}; convert it to RGB")
+    if not hasattr(model, "name"):
+        raise SlideError(f"damaged: there is no colour model {model}")
+    raise ColourModelError(f"not an RGB image but {model.name}; convert it to RGB")
 
 
 def where_pieces_lie(page: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
