@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
+from skimage.draw import polygon2mask
 
 from napari_hwsi.cells.contours import Contours, concatenate, draw, moments, perimeters, trace
 from napari_hwsi.errors import InputError
@@ -99,3 +100,17 @@ def test_a_sequence_of_open_float32_rings() -> None:
 def test_rings_of_two_points_are_refused() -> None:
     with pytest.raises(InputError, match="at least 3"):
         Contours.of([SQUARE[:2]])
+
+
+def test_overlapping_and_cut_outlines_are_drawn_as_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    turn = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+    rings = [rng.uniform(0, 90, 2) + spiky(turn, rng) for _ in range(60)]
+    expected = np.zeros((80, 70), np.int32)
+    for number, ring in enumerate(rings, start=1):
+        expected[polygon2mask((200, 200), ring + 60 - 0.5)[60:140, 60:130]] = number
+    np.testing.assert_array_equal(draw(Contours.of(rings), (80, 70)), expected)
+
+
+def spiky(turn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.stack([np.sin(turn), np.cos(turn)], 1) * rng.uniform(3, 11, (len(turn), 1))

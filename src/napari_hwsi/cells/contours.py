@@ -13,7 +13,6 @@ from typing import overload
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from skimage.draw import polygon2mask
 
 from ..errors import InputError
 
@@ -129,16 +128,29 @@ def trace(labels: NDArray[np.integer]) -> Contours:
 
 
 def draw(contours: Contours, shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Draw outlines into int32 (Y, X): outline i as i + 1 where it holds pixel centres, the later on top."""
+    """Draw outlines into int32 (Y, X): outline i as i + 1 where it holds pixel centres, the later on top.
+
+    All outlines are filled at once, row by row between the crossings of their edges (even-odd rule); a
+    centre on an edge belongs to what lies right of it, or below.
+    """
     image = np.zeros(shape, np.int32)
-    for number, (outline, (y0, x0, y1, x1)) in enumerate(
-        zip(contours, contours.bounds, strict=True), start=1
-    ):
-        top, left = max(int(np.floor(y0)), 0), max(int(np.floor(x0)), 0)
-        bottom, right = min(int(np.ceil(y1)), shape[0]), min(int(np.ceil(x1)), shape[1])
-        if top < bottom and left < right:
-            inside = polygon2mask((bottom - top, right - left), outline - (top + 0.5, left + 0.5))
-            image[top:bottom, left:right][inside] = number
+    owner = np.repeat(np.arange(len(contours)), contours.lengths)
+    start = contours.vertices.astype(np.float64)
+    end = start[_neighbour(contours.offsets, 1)]
+    # Row r is crossed where its centre, r + 0.5, lies between the ends of an edge.
+    low, high = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
+    first = np.clip(np.ceil(low - 0.5), 0, shape[0]).astype(np.int64)
+    crossed = np.clip(np.ceil(high - 0.5), 0, shape[0]).astype(np.int64) - first
+    edge = np.repeat(np.arange(len(start)), crossed)
+    row = np.arange(len(edge)) + np.repeat(first - (np.cumsum(crossed) - crossed), crossed)
+    (y0, x0), (y1, x1) = start[edge].T, end[edge].T
+    column = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+    order = np.lexsort((column, row, owner[edge]))
+    edges = np.clip(np.ceil(column[order] - 0.5), 0, shape[1]).astype(np.int64)
+    left, width = edges[::2], edges[1::2] - edges[::2]
+    row, number = row[order][::2], owner[edge][order][::2] + 1
+    pixel = np.arange(width.sum()) + np.repeat(row * shape[1] + left - (np.cumsum(width) - width), width)
+    image.ravel()[pixel] = np.repeat(number, width)
     return image
 
 
