@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from napari_hwsi.errors import InputError
-from napari_hwsi.slides import open_slide, set_cache_size, slide_from_array, tile_cache
+from napari_hwsi.slides import open_slide, set_cache_size, tile_cache
 from napari_hwsi.slides.cache import DEFAULT_BYTES, TileCache
 from napari_hwsi.slides.lazy import LazyLevel, coarser
 from napari_hwsi.slides.reader import hatched
 
+WHITE = (255, 255, 255)
 IMAGE = np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8)
 
 
@@ -23,7 +24,7 @@ def level_of(image: np.ndarray, padded: tuple[int, int], tile: tuple[int, int], 
         reads.append((y0, y1, x0, x1))
         return image[y0:y1, x0:x1], None
 
-    return LazyLevel(read, image.shape[:2], padded, tile, (255, 255, 255))
+    return LazyLevel(read, image.shape[:2], padded, tile, WHITE)
 
 
 @pytest.mark.parametrize(
@@ -96,25 +97,52 @@ def test_shapes_of_a_viewer_have_the_true_ratios(data: Path) -> None:
         assert [level.shape[:2] for level in slide.levels[:2]] == list(slide.level_shapes)
 
 
-def test_a_coarser_level_is_looked_at_from_many_threads_without_waiting_for_ever() -> None:
-    """Whole and in single chunks at once, by more threads than there are workers."""
-    image = np.tile(IMAGE, (13, 10, 1))
-    slide = slide_from_array(image)
-    coarse = slide.lazy_levels[1]
-    keys = [np.s_[:], *(np.s_[y : y + 8, x : x + 8] for y in range(0, 2200, 512) for x in (0, 1100, 2100))]
+def test_coarser_levels_are_looked_at_from_many_threads_without_waiting_for_ever() -> None:
+    """Every depth at once, whole and in single chunks, by more threads than there are workers."""
+    image = np.tile(IMAGE, (7, 5, 1))
+    base = level_of(image, image.shape[:2], (256, 256), [])
+    levels = [base, coarser(base, (1225, 1125), WHITE)]
+    levels.append(coarser(levels[1], (307, 282), WHITE))
+    levels.append(coarser(levels[2], (77, 71), WHITE))
+    corners = [(y, x) for y in (0, 0.5, 1) for x in (0, 0.5, 1)]
+    looks = [(level, np.s_[:]) for level in levels[::-1]]
+    for level in levels:
+        places = [(int(y * (level.shape[0] - 8)), int(x * (level.shape[1] - 8))) for y, x in corners]
+        looks += [(level, np.s_[y : y + 8, x : x + 8]) for y, x in places]
     pixels: dict[int, np.ndarray] = {}
+    ready = threading.Barrier(len(looks))
 
     def look(i: int) -> None:
-        pixels[i] = np.asarray(coarse[keys[i]])
+        level, key = looks[i]
+        ready.wait()
+        pixels[i] = np.asarray(level[key])
 
-    threads = [threading.Thread(target=look, args=(i,), daemon=True) for i in range(len(keys))]
+    threads = [threading.Thread(target=look, args=(i,), daemon=True) for i in range(len(looks))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(pixels) == len(keys)
-    want = image.reshape(2275, 4, 2250, 4, 3).mean((1, 3))
-    assert np.abs(pixels[0][: coarse.extent[0], : coarse.extent[1]] - want).max() <= 0.5
+    assert len(pixels) == len(looks)
+    want: np.ndarray = image
+    for got in (pixels[2], pixels[1], pixels[0]):
+        want = np.pad(want, [(0, -want.shape[0] % 4), (0, -want.shape[1] % 4), (0, 0)], mode="edge")
+        want = want.reshape(want.shape[0] // 4, 4, want.shape[1] // 4, 4, 3).mean((1, 3))
+        assert np.abs(got - want).max() <= 0.5
+        want = got
+
+
+def test_averaging_holds_a_band_and_keeps_only_means() -> None:
+    """A chunk of a coarser level stands on 4096 px a side of the finer one."""
+    reads: list = []
+    image = np.tile(IMAGE, (6, 5, 1))
+    fine = level_of(image, image.shape[:2], (256, 256), reads)
+    set_cache_size(0)
+    set_cache_size(DEFAULT_BYTES)
+    coarse = np.asarray(coarser(fine, (1050, 1125), WHITE))
+    assert np.abs(coarse - image.reshape(1050, 4, 1125, 4, 3).mean((1, 3))).max() <= 0.5
+    assert max((y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in reads) <= 1024 * 4096
+    assert sum((y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in reads) == 4200 * 4500  # each pixel once
+    assert tile_cache().nbytes == coarse.nbytes
 
 
 def test_a_mean_of_what_cannot_be_read_is_hatched_and_made_again() -> None:
@@ -127,8 +155,8 @@ def test_a_mean_of_what_cannot_be_read_is_hatched_and_made_again() -> None:
         pixels = np.where(readable[..., None], image[y0:y1, x0:x1], np.uint8(7))
         return pixels, None if readable.all() else readable
 
-    fine = LazyLevel(read, image.shape[:2], image.shape[:2], (256, 256), (255, 255, 255))
-    coarse = coarser(fine, (700, 900), (255, 255, 255))
+    fine = LazyLevel(read, image.shape[:2], image.shape[:2], (256, 256), WHITE)
+    coarse = coarser(fine, (700, 900), WHITE)
     means = image.reshape(700, 4, 900, 4, 3).mean((1, 3))
     first = np.asarray(coarse[:])
     hole = np.zeros((700, 900), bool)

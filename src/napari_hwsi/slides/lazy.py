@@ -41,12 +41,16 @@ class LazyLevel:
         shape: tuple[int, int],
         tile: tuple[int, int],
         background: tuple[int, int, int],
+        depth: int = 0,
     ) -> None:
-        """Decode by ``read(y0, y1, x0, x1)``, called from any thread for what lies within ``extent``."""
-        self._read, self.extent, self._background = read, extent, background
+        """Decode by ``read(y0, y1, x0, x1)``, called from any thread for what lies within ``extent``.
+
+        depth: 0 for a level of the file, one more than the level it is averaged from for others.
+        """
+        self._read, self.extent, self._background, self.depth = read, extent, background, depth
         self.shape = (*shape, 3)
-        self._side = (_chunk_side(tile[0]), _chunk_side(tile[1]))
-        self.chunks = (_cut(shape[0], self._side[0]), _cut(shape[1], self._side[1]), (3,))
+        self.side = (_chunk_side(tile[0]), _chunk_side(tile[1]))
+        self.chunks = (_cut(shape[0], self.side[0]), _cut(shape[1], self.side[1]), (3,))
         self._key = object()  # of this level's chunks in the cache
 
     @property
@@ -81,11 +85,15 @@ class LazyLevel:
         """Return pixels [y0, y1) x [x0, x1) of the array, decoding what is not kept in threads."""
         return self.marked(y0, y1, x0, x1)[0]
 
-    def marked(self, y0: int, y1: int, x0: int, x1: int, here: bool = False) -> Pixels:
-        """Return :meth:`window` and which of it could be read; ``here``: decoded by this thread alone."""
+    def unkept(self, y0: int, y1: int, x0: int, x1: int) -> Pixels:
+        """Return pixels within the extent to be averaged; those of the file are not kept for it."""
+        return self.marked(y0, y1, x0, x1) if self.depth else self._read(y0, y1, x0, x1)
+
+    def marked(self, y0: int, y1: int, x0: int, x1: int) -> Pixels:
+        """Return :meth:`window` and which of it could be read."""
         out = np.empty((max(y1 - y0, 0), max(x1 - x0, 0), 3), np.uint8)
         readable = np.ones(out.shape[:2], bool)
-        height, width = self._side
+        height, width = self.side
         places = list(product(range(y0 // height, -(-y1 // height)), range(x0 // width, -(-x1 // width))))
         if not out.size:
             return out, None
@@ -99,16 +107,15 @@ class LazyLevel:
             if whole is not None:
                 readable[a - y0 : b - y0, c - x0 : d - x0] = whole[a - top : b - top, c - left : d - left]
 
-        if here or len(places) == 1:
-            for place in places:
-                fill(place)
+        if len(places) == 1:
+            fill(places[0])
         else:
-            list(_threads().map(fill, places))
+            list(_threads(self.depth).map(fill, places))
         return out, None if readable.all() else readable
 
     def _chunk(self, top: int, left: int) -> Pixels:
         """Return a chunk; one that could not be read whole is read again the next time."""
-        size = (min(self._side[0], self.shape[0] - top), min(self._side[1], self.shape[1] - left))
+        size = (min(self.side[0], self.shape[0] - top), min(self.side[1], self.shape[1] - left))
         readable: NDArray[np.bool_] | None = None
 
         def inside(y0: int, y1: int, x0: int, x1: int) -> RGB:
@@ -133,10 +140,9 @@ def coarser(level: LazyLevel, shape: tuple[int, int], background: tuple[int, int
     read is hatched.
     """
 
-    def read(y0: int, y1: int, x0: int, x1: int) -> Pixels:
+    def band(y0: int, y1: int, x0: int, x1: int) -> Pixels:
         bottom, right = min(4 * y1, level.extent[0]), min(4 * x1, level.extent[1])
-        # Decoded here: waiting for workers, while they may wait for this chunk, could be for ever.
-        fine, readable = level.marked(4 * y0, bottom, 4 * x0, right, here=True)
+        fine, readable = level.unkept(4 * y0, bottom, 4 * x0, right)
         missing = ((0, 4 * y1 - bottom), (0, 4 * x1 - right))
         fine = np.pad(fine, (*missing, (0, 0)), mode="edge") if np.any(missing) else fine
         means = area_resample(fine, (y1 - y0, x1 - x0), (4.0, 4.0))
@@ -146,12 +152,24 @@ def coarser(level: LazyLevel, shape: tuple[int, int], background: tuple[int, int
         whole: NDArray[np.bool_] = np.logical_and.reduce(fours, axis=(1, 3))
         return np.where(whole[..., None], means, hatched((y0, x0), whole.shape)), whole
 
+    def read(y0: int, y1: int, x0: int, x1: int) -> Pixels:
+        step = level.side[0] // 4  # a row of chunks is held at a time, not the whole of what is averaged
+        edges = [y0, *range((y0 // step + 1) * step, y1, step), y1]
+        bands = [band(top, end, x0, x1) for top, end in pairwise(edges)]
+        pixels = np.concatenate([pixels for pixels, _ in bands])
+        if all(whole is None for _, whole in bands):
+            return pixels, None
+        return pixels, np.concatenate(
+            [np.ones(means.shape[:2], bool) if whole is None else whole for means, whole in bands]
+        )
+
     extent = (-(-level.extent[0] // 4), -(-level.extent[1] // 4))
-    return LazyLevel(read, extent, shape, (CHUNK, CHUNK), background)
+    return LazyLevel(read, extent, shape, (CHUNK, CHUNK), background, level.depth + 1)
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
+def _threads(depth: int) -> ThreadPoolExecutor:
+    """Return the workers of one depth: those of another wait for finer ones only, so never in a circle."""
     return ThreadPoolExecutor(min(16, (os.cpu_count() or 1)), thread_name_prefix="hwsi-decode")
 
 
