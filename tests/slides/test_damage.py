@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 
@@ -221,3 +222,15 @@ def test_a_senseless_tag_is_one_of_our_errors(tmp_path: Path) -> None:
     for backend in BACKENDS:
         with pytest.raises(SlideError):
             open_slide(path, backend=backend)
+
+
+def test_a_property_without_a_value_is_left_out(data: Path, tmp_path: Path) -> None:
+    """As OpenSlide lists it where a count in the file's directory is damaged."""
+    content = bytearray((data / "wsi" / "test3-DAPI-2-387.ndpi").read_bytes())
+    content[300] = 255
+    (path := tmp_path / "damaged.ndpi").write_bytes(content)
+    with pytest.raises(KeyError):
+        dict(openslide.OpenSlide(path).properties)
+    with open_slide(path) as slide:
+        assert slide.vendor == slide.properties["openslide.vendor"] == "hamamatsu"
+        assert slide.read((0, 0), (9, 9)).shape == (9, 9, 3)

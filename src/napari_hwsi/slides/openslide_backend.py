@@ -65,7 +65,7 @@ class OpenSlideBackend:
         self._turn = threading.Condition()
         self._readers, self._closed, self._broken = 0, False, False
         self.path = path
-        self.properties: Mapping[str, str] = dict(self._slide.properties)
+        self.properties = _stated(self._slide.properties)
         self.vendor = self.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         if self.vendor == "generic-tiff":
             _require_rgb(path)
@@ -266,6 +266,15 @@ class OpenSlideBackend:
         except (KeyError, ValueError):
             return None
         return y, x, y + h, x + w
+
+
+def _stated(properties: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the properties that have a value; where a file is damaged some are a name alone."""
+    values = {}
+    for name in properties:
+        with suppress(KeyError):
+            values[name] = properties[name]
+    return values
 
 
 def _require_rgb(path: Path) -> None:
