@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any, Literal, TypeAlias
 
-from ..cells import segmenters
+from ..cells import offered
 from ..errors import InputError
 from ..hierarchy import profile_named
 from ..hierarchy.plan import chosen_parts
@@ -62,9 +62,8 @@ class Settings:
         chosen_parts(self.parts)
         if self.phrases is not None:
             profile.patch_encoder().encode_text(self.phrases)
-        if self.segmenter is not None and self.segmenter not in segmenters:
-            known = ", ".join(sorted(segmenters))
-            raise InputError(f"There is no segmenter {self.segmenter!r} here. There is: {known}.")
+        if self.segmenter is not None:
+            offered(self.segmenter)
         if self.box is not None:
             as_box(self.box)
         if self.device.startswith("cuda:"):

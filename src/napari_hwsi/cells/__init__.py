@@ -4,18 +4,22 @@ from .cells import Cells
 from .classical import Classical, StainLevels
 from .contours import Contours
 from .seams import resolve_seams
-from .segment import TILE_PX, segment_cells, segment_owned
-from .segmenter import Segmentation, Segmenter, find_segmenter, segmenters
+from .segment import segment_cells, segment_owned
+from .segmenter import NetworkSegmenter, Offer, Segmentation, Segmenter, find_segmenter, offered, segmenters
+from .tiles import TILE_PX
 
 __all__ = [
     "TILE_PX",
     "Cells",
     "Classical",
     "Contours",
+    "NetworkSegmenter",
+    "Offer",
     "Segmentation",
     "Segmenter",
     "StainLevels",
     "find_segmenter",
+    "offered",
     "resolve_seams",
     "segment_cells",
     "segment_owned",

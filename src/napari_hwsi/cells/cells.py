@@ -23,7 +23,8 @@ class Cells:
     centroids: float32 (N, 2); contours: N outlines, float32 (M, 2) each; types: uint8 (N,)
     into type_names; probabilities: float32 (N,), how sure the segmenter is; mpp: (y, x) µm
     per level-0 pixel or None; table: a row a cell, measurements with units in the column
-    names. Raises InputError when the parts differ in length.
+    names; tokens: float32 (N, width), the vector that the segmenter's network has of each cell (384 wide of
+    CellViT-256, what CCAF fuses), or None. Raises InputError when the parts differ in length.
     """
 
     centroids: NDArray[np.float32]
@@ -33,9 +34,11 @@ class Cells:
     probabilities: NDArray[np.float32]
     mpp: Mpp | None
     table: pd.DataFrame
+    tokens: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(part) for part in (self.contours, self.types, self.probabilities, self.table)}
+        lengths |= set() if self.tokens is None else {len(self.tokens)}
         if self.centroids.shape != (len(self), 2) or lengths != {len(self)}:
             raise InputError(f"The parts of {len(self)} cells have other lengths: {sorted(lengths)}.")
         if len(self) and int(self.types.max()) >= len(self.type_names):
@@ -51,11 +54,12 @@ class Cells:
         probabilities: ArrayLike | None = None,
         mpp: float | Sequence[float] | None = None,
         measurements: pd.DataFrame | None = None,
+        tokens: NDArray[np.float32] | None = None,
     ) -> Cells:
         """Return cells of these outlines (level-0 px), measured.
 
         Types are all the first, probabilities 1 where None. The table holds the centroids, the
-        shapes where mpp is known, and ``measurements``, a row an outline.
+        shapes where mpp is known, and ``measurements``, a row an outline. tokens: (N, width) or None.
         """
         outlines = contours if isinstance(contours, Contours) else Contours.of(map(np.asarray, contours))
         count, pair = len(outlines), None if mpp is None else as_mpp(mpp)
@@ -73,6 +77,7 @@ class Cells:
             np.ones(count, np.float32) if probabilities is None else np.asarray(probabilities, np.float32),
             pair,
             pd.concat(parts, axis=1),
+            tokens,
         )
 
     @classmethod
@@ -86,6 +91,9 @@ class Cells:
         if any(part.type_names != names or part.mpp != mpp for part in parts):
             raise InputError("Cells of different type names or resolutions cannot stand in one table.")
         filled = [part.table for part in parts if len(part)] or [parts[0].table]
+        tokens = [part.tokens for part in parts if part.tokens is not None]
+        if tokens and len(tokens) < len(parts):
+            raise InputError("Cells with tokens and cells without cannot stand in one table.")
         return cls(
             np.concatenate([part.centroids for part in parts]),
             concatenate([part.contours for part in parts]),
@@ -94,6 +102,7 @@ class Cells:
             np.concatenate([part.probabilities for part in parts]),
             mpp,
             pd.concat(filled, ignore_index=True),
+            np.concatenate(tokens) if tokens else None,
         )
 
     @classmethod
@@ -131,6 +140,7 @@ class Cells:
             self.probabilities[rows],
             self.mpp,
             self.table.iloc[rows].reset_index(drop=True),
+            None if self.tokens is None else self.tokens[rows],
         )
 
     def inside(self, box: Sequence[float]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from ..tissue import TissueMask, optical_density
 from ..units import Mpp
 from .extremal import Tree, boundary_sums, component_tree, count_levels
 from .fields import sample_fields
-from .segmenter import Segmentation, segmenters
+from .segmenter import Offer, Segmentation, segmenters
 from .split import split_touching
 
 _FINEST, _COARSEST = 0.2, 1.1  # µm/px within which the sizes below span enough pixels
@@ -116,7 +116,7 @@ class Classical:
         return Segmentation(labels, np.zeros(len(origin), np.uint8), probabilities)
 
 
-segmenters["classical"] = lambda device: Classical()
+segmenters["classical"] = Offer(lambda device, source: Classical())
 
 
 @dataclass(frozen=True)

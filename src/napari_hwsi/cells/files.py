@@ -25,6 +25,7 @@ from .cells import Cells
 from .contours import Contours
 
 _FACTS = "napari_hwsi"
+_TOKENS = "tokens"
 _ROWS = 65_536
 _COLOURS = ((230, 60, 60), (40, 170, 90), (60, 110, 230), (235, 180, 40), (160, 80, 200), (40, 180, 200))
 
@@ -140,15 +141,21 @@ def read_geojson(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
 
 
 def write_parquet(cells: Cells, path: Path) -> None:
-    """Write GeoParquet 1.1: ``geometry`` (WKB, x before y), ``type``, ``probability``, the table."""
+    """Write GeoParquet 1.1: ``geometry`` (WKB, x before y), ``type``, ``probability``, the table.
+
+    Tokens, where there are any, are a column ``tokens`` of lists of float32.
+    """
     facts = asdict(_facts_of(cells))
     geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None}
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
     metadata = {"geo": json.dumps(geo), _FACTS: json.dumps(facts)}
     kinds = pa.dictionary(pa.uint8(), pa.string())
+    width = None if cells.tokens is None else cells.tokens.shape[1]
+    token = [] if width is None else [(_TOKENS, pa.list_(pa.float32(), width))]
     schema = pa.schema(
         [("geometry", pa.binary()), ("type", kinds), ("probability", pa.float32())]
-        + [(str(name), pa.from_numpy_dtype(cells.table[name].dtype)) for name in cells.table.columns],
+        + [(str(name), pa.from_numpy_dtype(cells.table[name].dtype)) for name in cells.table.columns]
+        + token,
         metadata=metadata,
     )
     with writing(path) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
@@ -156,6 +163,8 @@ def write_parquet(cells: Cells, path: Path) -> None:
             part = cells.select(np.arange(start, min(start + _ROWS, len(cells))))
             types = pa.DictionaryArray.from_arrays(pa.array(part.types), pa.array(cells.type_names))
             columns = [pa.array(part.table[name].to_numpy()) for name in part.table.columns]
+            if part.tokens is not None:
+                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(part.tokens.ravel()), width))
             wkb = pa.array(shapely.to_wkb(part.contours.polygons()), pa.binary())
             writer.write_table(pa.table([wkb, types, pa.array(part.probabilities), *columns], schema=schema))
 
@@ -182,7 +191,8 @@ def read_parquet(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
         )
         sure = "probability" in stored.column_names
         probability = stored.column("probability").to_numpy() if sure else np.ones(len(shapes))
-        return _assemble(path, contours, names, probability, table, facts, mpp)
+        cells = _assemble(path, contours, names, probability, table, facts, mpp)
+        return replace(cells, tokens=_tokens(stored))
     except HwsiError:
         raise
     except FileNotFoundError as error:
@@ -196,6 +206,14 @@ def read_parquet(path: Path, mpp: float | Sequence[float] | None = None) -> Cell
         shapely.errors.ShapelyError,
     ) as error:
         raise InputError(f"{path} cannot be read as cells: {error}.") from error
+
+
+def _tokens(stored: pa.Table) -> NDArray[np.float32] | None:
+    if _TOKENS not in stored.column_names or not pa.types.is_fixed_size_list(stored.field(_TOKENS).type):
+        return None
+    width = stored.field(_TOKENS).type.list_size
+    flat = stored.column(_TOKENS).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat, np.float32).reshape(-1, width)
 
 
 def _assemble(

@@ -20,15 +20,20 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class TileStore:
-    """Tiles of cells in a folder, each written whole or not at all; ``facts.json`` says of what."""
+    """Tiles of cells in a folder, each written whole or not at all; ``facts.json`` says of what.
+
+    batch: tiles a network was given at a time when the store was begun, and is until it is done.
+    """
 
     path: Path
+    batch: int = 1
 
     @classmethod
     def open(cls, path: str | Path, facts: Mapping[str, Any]) -> TileStore:
-        """Open or start a store of these facts (JSON values, among them 'fingerprint' and 'slide').
+        """Open or start a store of these facts (JSON values, among them 'fingerprint', 'slide' and 'batch').
 
-        Raises StoreError where the folder holds something else, or cannot be written.
+        The batch of a store that was begun may differ, and stays. Raises StoreError where the folder
+        holds something else, or cannot be written.
         """
         folder = Path(path)
         wanted = json.loads(json.dumps({"version": _VERSION, **facts}))
@@ -36,8 +41,9 @@ class TileStore:
         try:
             begun = sidecar.exists()
             if begun and sidecar.stat().st_size:
-                _compare(folder, json.loads(sidecar.read_text(encoding="utf-8")), wanted)
-                return cls(folder)
+                found = json.loads(sidecar.read_text(encoding="utf-8"))
+                _compare(folder, found, wanted)
+                return cls(folder, int(found.get("batch", 1)))
             if begun:  # the power failed right then: nothing says what the tiles are of
                 for tile in folder.glob("tile-*.parquet"):
                     tile.unlink()
@@ -50,7 +56,7 @@ class TileStore:
             raise StoreError(f"The store {folder} cannot be used: {error}.") from error
         with writing(sidecar) as draft:
             draft.write_text(json.dumps(wanted, indent=2, sort_keys=True), encoding="utf-8")
-        return cls(folder)
+        return cls(folder, int(wanted.get("batch", 1)))
 
     def read(self, tile: int) -> Cells | None:
         """Return the cells of a tile, None where it is not done, or damaged."""
@@ -79,7 +85,7 @@ def _compare(folder: Path, found: Any, wanted: Mapping[str, Any]) -> None:
             f"{folder} holds the cells of another slide ({found.get('slide')}); "
             f"choose a new folder for {wanted['slide']}."
         )
-    other = sorted(name for name in wanted if name != "slide" and found.get(name) != wanted[name])
+    other = sorted(name for name in wanted.keys() - {"slide", "batch"} if found.get(name) != wanted[name])
     if other:
         raise StoreError(
             f"{folder} was made with other settings ({', '.join(other)}). "
