@@ -35,3 +35,10 @@ def test_a_room_that_does_not_load_is_a_finding(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "napari_hwsi.cells", None)
     (segmenters,) = [finding for finding in examine() if finding.subject == "Segmenters"]
     assert segmenters.state == "missing"
+
+
+def test_what_a_profile_lacks_is_named() -> None:
+    found = {f.detail: f for f in examine("release") if f.subject == "Profile release"}
+    assert found["HIPT ViT-4K: vectors of regions"].state == "missing"
+    assert "vit4k_xs_dino.pth" in found["HIPT ViT-4K: vectors of regions"].remedy
+    assert [f.state for f in examine() if f.subject == "Profile pocket"] == ["ok"]

@@ -110,6 +110,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PART",
         help="patches or cells alone, the other stays as it is; default: both",
     )
+    analyze.add_argument(
+        "--profile", default="pocket", help="encoders and segmenter: pocket or release; default: %(default)s"
+    )
+    analyze.add_argument(
+        "--normalise",
+        metavar="METHOD",
+        help="macenko or reinhard: bring each slide's colours to a reference's before patches are encoded",
+    )
     _box(analyze)
     _segmenter(analyze)
     _mpp(analyze)
@@ -143,7 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _mpp(demo)
 
-    _command(commands, "doctor", _doctor, "what is installed, what is missing and how to get it")
+    doctor = _command(commands, "doctor", _doctor, "what is installed, what is missing and how to get it")
+    doctor.add_argument("--profile", default="pocket", help="also what this profile needs, such as release")
     return parser
 
 
@@ -189,9 +198,7 @@ def _store(parser: argparse.ArgumentParser, text: str) -> None:
 
 def _segmenter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segmenter", help="default: the best that ships")
-    parser.add_argument(
-        "--device", default="auto", help="of a segmenter that is a network: cpu, cuda; default: %(default)s"
-    )
+    parser.add_argument("--device", default="auto", help="of the networks: cpu, cuda; default: %(default)s")
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -296,12 +303,14 @@ def _analyze(options: argparse.Namespace) -> int:
         result = analyze(
             slide,
             _store_of(slide, options.store),
+            profile=options.profile,
             segmenter=options.segmenter,
             phrases=options.phrases,
             parts=options.parts,
             box=options.box,
             device=options.device,
             progress=progress,
+            normalise=options.normalise,
         )
     tissue = _tissue(result.slide_facts["tissue"] == "edited")
     _show(options, {"slide": str(path), "store": str(result.path), "tissue": tissue, **counts(result)})
@@ -317,12 +326,14 @@ def _analyze_many(options: argparse.Namespace) -> int:
             options.store,
             workers=options.workers,
             scheduler=options.scheduler,
+            profile=options.profile,
             segmenter=options.segmenter,
             phrases=options.phrases,
             parts=options.parts,
             box=options.box,
             mpp=options.mpp,
             device=options.device,
+            normalise=options.normalise,
             icc=options.icc,
             progress=table,
         )
@@ -430,7 +441,7 @@ def _demo_in_xvfb() -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from .doctor import examine
 
-    findings = examine()
+    findings = examine(options.profile)
     if options.json:
         print(json.dumps([vars(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:

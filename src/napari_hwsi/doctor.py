@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, TypeAlias
 
+from .encoders import missing
+
 State: TypeAlias = Literal["ok", "missing", "optional"]
 
 _REQUIRED = (
@@ -44,8 +46,11 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at versions, devices, display and formats. Nothing is changed, nothing is fetched."""
+def examine(profile: str = "pocket") -> list[Finding]:
+    """Look at versions, devices, display, formats and what a profile needs. Nothing is changed or fetched.
+
+    Raises InputError for a profile nobody knows.
+    """
     return [
         Finding("napari-hwsi", "ok", version("napari-hwsi")),
         Finding("Python", "ok", f"{platform.python_version()} on {platform.platform()}"),
@@ -75,6 +80,17 @@ def examine() -> list[Finding]:
             "Zarr at https://", "aiohttp", "'napari-hwsi[remote]'", "slides of this machine need nothing more"
         ),
         _extra("Zarr at s3://", "s3fs", "s3fs", "slides of this machine need nothing more"),
+        *_profile(profile),
+    ]
+
+
+def _profile(name: str) -> list[Finding]:
+    """List what a profile lacks here, each with how to get it."""
+    lacking = missing(name)
+    if not lacking:
+        return [Finding(f"Profile {name}", "ok", "all it needs is here")]
+    return [
+        Finding(f"Profile {name}", "missing", f"{item.name}: {item.purpose}", item.remedy) for item in lacking
     ]
 
 

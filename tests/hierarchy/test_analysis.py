@@ -184,6 +184,21 @@ def test_another_segmenter_redoes_the_cells_alone(slide_file: Path, copy: Path, 
     assert result.cells.inside(result.grid.region_box(0)).all()
 
 
+def test_normalised_colours_redo_the_patches_alone(slide_file: Path, copy: Path) -> None:
+    cells, before = files_of(copy, "cells"), hwsi.open_result(copy).patch_vectors
+    result = hwsi.analyze(slide_file, copy, normalise="reinhard")
+    assert (result.normalisation, files_of(copy, "cells")) == ("reinhard", cells)
+    assert not np.allclose(result.patch_vectors, before)
+    steps: list[Step] = []
+    assert hwsi.analyze(slide_file, copy, parts=["cells"], progress=steps.append).normalisation == "reinhard"
+    extend(result, progress=steps.append)
+    assert regions_done(steps) == {4}
+    assert hwsi.analyze(slide_file, copy).normalisation is None
+    np.testing.assert_array_equal(hwsi.open_result(copy).patch_vectors, before)
+    with pytest.raises(InputError, match="macenko, reinhard"):
+        hwsi.analyze(slide_file, copy, normalise="white")
+
+
 def test_adding_never_takes_away(slide_file: Path, tmp_path: Path) -> None:
     """A segmenter made by hand is not the one of its name."""
     coarse, box, other = Classical(mpp=0.6), (3200, 3200, 3300, 3300), (4500, 4500, 4510, 4510)

@@ -11,6 +11,7 @@ from ..cells import offered
 from ..errors import InputError
 from ..hierarchy import profile_named
 from ..hierarchy.plan import chosen_parts
+from ..tissue import check_normaliser
 from ..units import as_box, as_mpp
 
 State: TypeAlias = Literal["done", "failed", "stopped"]
@@ -54,11 +55,13 @@ class Settings:
     parts: tuple[str, ...] | None = None
     box: tuple[int, int, int, int] | None = None
     device: str = "auto"
+    normalise: str | None = None
     icc: bool = False
     version: str = metadata.version("napari-hwsi")
 
     def __post_init__(self) -> None:
         profile = profile_named(self.profile)
+        check_normaliser(self.normalise)
         chosen_parts(self.parts)
         if self.phrases is not None:
             profile.patch_encoder().encode_text(self.phrases)

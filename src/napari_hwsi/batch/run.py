@@ -63,6 +63,7 @@ def run(
     box: Sequence[float] | None = None,
     mpp: float | None = None,
     device: str = "auto",
+    normalise: str | None = None,
     icc: bool = False,
     progress: Watch | None = None,
 ) -> Report:
@@ -100,6 +101,7 @@ def run(
         parts=None if parts is None else tuple([parts] if isinstance(parts, str) else parts),
         box=None if box is None else as_box(box),
         device=device,
+        normalise=normalise,
         icc=icc,
     )
     folder = Path(summary).expanduser().absolute() if summary is not None else place or Path.cwd()

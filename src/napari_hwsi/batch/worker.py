@@ -105,6 +105,7 @@ def _analyse_when_free(
                 box=settings.box,
                 device=settings.device,
                 progress=progress,
+                normalise=settings.normalise,
             )
         except StoreBusyError:
             if time.monotonic() > deadline:

@@ -75,13 +75,13 @@ class ImageEncoder:
 
         Raises InputError for a model without a text tower or without its tokenizer.
         """
+        if not phrases:
+            return np.zeros((0, self.width), np.float32)
         if self._text is None:
             raise InputError(
                 f"{self.name} does not encode text here: it has no text tower, "
                 "or its tokenizer file does not lie beside its weights."
             )
-        if not phrases:
-            return np.zeros((0, self.width), np.float32)
         with torch.inference_mode():
             return self._text(phrases, self.device).float().cpu().numpy()
 

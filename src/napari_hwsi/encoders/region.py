@@ -4,6 +4,8 @@ https://arxiv.org/abs/2206.02647).
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, WeightsError
 from .batches import choose_device, in_batches
+from .image import ImageEncoder
+from .registry import load, own_weights
 from .vit import ViT, read_vit
 from .weights import Source, fingerprint, read_weights
 
@@ -72,3 +76,42 @@ def load_regions(source: Source, device: str = "auto", batch: int = 16) -> Regio
             f"{where}: tensor patch_embed.proj.weight is of an encoder of pixels, not of patch vectors."
         )
     return RegionEncoder(vit, device, batch)
+
+
+@dataclass(frozen=True)
+class Hipt:
+    """HIPT whole: ViT-256 for the patches of a region, ViT-4K for their grid."""
+
+    patches: ImageEncoder
+    grid: RegionEncoder
+
+    name = "hipt"
+
+    @property
+    def features(self) -> int:
+        """Numbers a patch."""
+        return self.grid.features
+
+    @property
+    def width(self) -> int:
+        """Numbers a region."""
+        return self.grid.width
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of the weights of both."""
+        return hashlib.sha256(f"{self.patches.version} {self.grid.version}".encode()).hexdigest()[:16]
+
+    def encode_patches(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 (N, features) for uint8 RGB patches (N, 256, 256, 3)."""
+        return self.patches.encode(images)
+
+    def encode_grid(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the vector of a region, float32 (width,), for all its patches (rows, columns, features)."""
+        return self.grid.encode(features[None])[0]
+
+
+def load_hipt(device: str = "auto") -> Hipt:
+    """Read both levels of HIPT from this user's weights. Raises InputError where they are not there."""
+    grid = load_regions(own_weights("hipt-4k"), device)
+    return Hipt(load("hipt", device=device), grid)

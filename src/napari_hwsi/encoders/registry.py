@@ -203,11 +203,25 @@ def load(
         raise InputError(f"{entry.title} is no image encoder: read it with {_ELSEWHERE[entry.layout]}.")
     from .build import build
 
-    if source is None:
-        if not entry.folder.is_dir():
-            raise InputError(f"No weights of {entry.title} here: {_remedy(entry)}.")
-        source = entry.folder
-    return build(entry, source, device=device, batch=batch, precision=precision, tokenizer=tokenizer)
+    return build(
+        entry,
+        own_weights(name) if source is None else source,
+        device=device,
+        batch=batch,
+        precision=precision,
+        tokenizer=tokenizer,
+    )
+
+
+def own_weights(name: str) -> Path:
+    """Return the folder of a model's weights among this user's.
+
+    Raises InputError for an unknown name, and for weights that are not there, with how to get them.
+    """
+    entry = find(name)
+    if not entry.folder.is_dir():
+        raise InputError(f"No weights of {entry.title} here: {_remedy(entry)}.")
+    return entry.folder
 
 
 def missing(profile: str) -> list[Missing]:

@@ -13,7 +13,7 @@ from ..cells import Segmenter, find_segmenter
 from ..errors import HwsiError, InputError, SlideError, SlideUnavailableError, StoreError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, open_slide
-from ..tissue import TissueMask, measurable_stain, region_grid, tissue_of
+from ..tissue import TissueMask, check_normaliser, measurable_stain, region_grid, tissue_of
 from ..units import Box, as_box, intersect
 from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
@@ -40,6 +40,7 @@ def analyze(
     device: str = "auto",
     progress: Progress | None = None,
     tissue: TissueMask | None = None,
+    normalise: str | None = None,
 ) -> Hierarchy:
     """Decompose a slide into regions, patches and cells; write the result region by region.
 
@@ -51,18 +52,21 @@ def analyze(
     for the cells. phrases: what patches are scored by, in words the encoder understands. parts:
     of 'patches' and 'cells', both where None; the other part stays as it is. box: (y0, x0, y1, x1)
     in level-0 pixels; only regions that meet it are looked at, and are added to what is there.
-    mpp: µm per level-0 pixel of a slide that states none. device: of a segmenter that is a network.
+    mpp: µm per level-0 pixel of a slide that states none. device: of the networks.
     progress: hears of what comes before and of 'regions', and is called within these too, so that raising
     :class:`Cancelled` stops soon; what is finished is kept. tissue: what to analyse instead of what
     :func:`tissue_of` gives, the user's edited mask where there is one; another mask than the last run's
-    makes all parts anew.
+    makes all parts anew. normalise: 'macenko' or 'reinhard' brings the slide's colours to those of a
+    reference before the patches are encoded, see :mod:`napari_hwsi.tissue.normalisation`; cells are found
+    on the colours as they are.
 
     Raises SlideError; ResolutionError for a slide without mpp, or too coarse for 0.5 µm/px;
-    TissueError for a slide without tissue; InputError for fluorescence, unknown names, a box off the
-    slide, and a mask of another slide; StoreError for a store of another slide, in use, or that cannot
-    be written.
+    TissueError for a slide without tissue, or with too little to normalise by; InputError for
+    fluorescence, unknown names, weights that are not here, a box off the slide, and a mask of another
+    slide; StoreError for a store of another slide, in use, or that cannot be written.
     """
     chosen, wanted = profile_named(profile), chosen_parts(parts)
+    check_normaliser(normalise)
     worker = find_segmenter(segmenter or chosen.segmenter, device)
     target = Store(store)
     own = not isinstance(path_or_slide, Slide)
@@ -70,7 +74,19 @@ def analyze(
     with slide if own else nullcontext():
         if mpp is not None:
             slide.set_mpp(mpp)
-        _decompose(slide, target, chosen, worker, phrases, wanted, box, progress, tissue=tissue)
+        _decompose(
+            slide,
+            target,
+            chosen,
+            worker,
+            phrases,
+            wanted,
+            box,
+            progress,
+            tissue=tissue,
+            normalise=normalise,
+            device=device,
+        )
     return Hierarchy(target, slide=None if own else slide)
 
 
@@ -92,7 +108,19 @@ def extend(
     worker = find_segmenter(segmenter or now.segmenter, device)
     target = Store(result.path)
     wanted = chosen_parts(parts)
-    _decompose(result.slide, target, now.profile, worker, now.phrases, wanted, box, progress, standing=now)
+    _decompose(
+        result.slide,
+        target,
+        now.profile,
+        worker,
+        now.phrases,
+        wanted,
+        box,
+        progress,
+        standing=now,
+        normalise=now.normalisation,
+        device=device,
+    )
     return Hierarchy(target, slide=result.slide)
 
 
@@ -107,6 +135,8 @@ def _decompose(
     progress: Progress | None,
     standing: Hierarchy | None = None,
     tissue: TissueMask | None = None,
+    normalise: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Do the work of :func:`analyze`; of :func:`extend` where there is a standing result to add to."""
     slide.require_mpp()
@@ -127,7 +157,9 @@ def _decompose(
     fitted = segmenter.fit(slide, tissue)
     with store.journal.held():
         _check_owner(store, slide)
-        plan = make_plan(store, slide, stain, grid, tissue, profile, fitted, parts, phrases)
+        plan = make_plan(
+            store, slide, stain, grid, tissue, profile, fitted, parts, phrases, normalise, device
+        )
         if standing is not None:
             _check_settings(store, plan)
         started = datetime.now(UTC)

@@ -39,3 +39,8 @@ def storing(root: Path) -> Iterator[None]:
 def digest(facts: Any) -> str:
     """Return 16 hex digits of facts that JSON can hold, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plain(facts: Any) -> Any:
+    """Return facts as JSON gives them back: tuples as lists."""
+    return json.loads(json.dumps(facts))

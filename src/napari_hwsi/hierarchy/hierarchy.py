@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..cells import Cells
-from ..encoders import unit
+from ..encoders import PatchEncoder, unit
 from ..errors import InputError, StoreError
 from ..slides import Slide, open_slide
 from ..slides.address import as_place
@@ -52,6 +52,7 @@ class Hierarchy:
         """Read the facts of a result; raises StoreError where there is none."""
         self._store = store
         self._slide = slide
+        self._words: PatchEncoder | None = None  # loaded once: it can be a large network
         self.refresh()
 
     def refresh(self) -> None:
@@ -119,6 +120,17 @@ class Hierarchy:
         return profile_named(self._sidecars["patches"]["settings"]["profile"])
 
     @property
+    def encoder(self) -> str:
+        """Name of the encoder of the patches."""
+        return str(self._sidecars["patches"]["settings"]["encoder"]["name"])
+
+    @property
+    def normalisation(self) -> str | None:
+        """Name of the stain normalisation before that encoder, None where there was none."""
+        facts = self._sidecars["patches"]["settings"]["normalisation"]
+        return None if facts is None else str(facts["name"])
+
+    @property
     def segmenter(self) -> str:
         """Name of the segmenter of the cells."""
         return str(self._sidecars["cells"]["settings"]["segmenter"]["name"])
@@ -153,7 +165,9 @@ class Hierarchy:
 
     @cached_property
     def region_vectors(self) -> NDArray[np.float32]:
-        """Mean of the valid patch vectors of each region, float32 (R, W); 0 where there are none."""
+        """Vectors of the regions, float32 (R, G): of the profile's encoder of regions, else the mean of the
+        valid patch vectors; 0 where no patch is valid.
+        """
         return self._read("regions/vectors")
 
     @cached_property
@@ -187,7 +201,7 @@ class Hierarchy:
 
     @cached_property
     def slide_vector(self) -> NDArray[np.float32]:
-        """Mean of the region vectors, float32 (W,)."""
+        """Mean of the region vectors, float32 (G,)."""
         return self._read("slide/vector")
 
     @cached_property
@@ -273,7 +287,9 @@ class Hierarchy:
 
         NaN where not valid. Nothing is written. Raises InputError for a phrase the encoder does not know.
         """
-        words = unit(self.profile.patch_encoder().encode_text(phrases))
+        if self._words is None:
+            self._words = self.profile.patch_encoder()
+        words = unit(self._words.encode_text(phrases))
         valid = self._read("patches/valid")
         scores = np.full((len(valid), len(words)), np.nan, np.float32)
         scores[valid] = unit(self.patch_vectors[valid]) @ words.T

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,14 @@ from ..cells import TILE_PX, Segmenter
 from ..encoders import PatchEncoder
 from ..errors import InputError
 from ..slides import Slide
-from ..tissue import PATCH_PX, REGION_PX, Grid, StainKind, TissueMask
-from .files import digest
+from ..tissue import PATCH_PX, REGION_PX, Grid, Normaliser, StainKind, TissueMask, fit_normaliser
+from .files import digest, plain
 from .filter import KEEP, POOL
-from .profile import Profile
+from .profile import Profile, profile_named
 from .store import FORMAT, FORMAT_VERSION, Store
+
+if TYPE_CHECKING:
+    from ..encoders.region import Hipt
 
 PARTS = ("patches", "cells")
 MIN_ON_SLIDE = 0.5
@@ -33,9 +36,11 @@ _SOFTWARE = ("napari-hwsi", "numpy", "scipy", "scikit-image", "zarr", "openslide
 class Plan:
     """A run's inputs and settings.
 
-    slide: facts of the slide; fractions: float32 (R,) tissue share of each region; parts: those
-    asked for; phrases: of the patch scores; settings: facts of each part; keys: hash of each
-    part's settings and inputs; base: hash of what all parts stand on (slide, grid, tissue).
+    slide: facts of the slide; fractions: float32 (R,) tissue share of each region; regions: encoder of
+    regions, None where their vectors are means of those of their patches; normaliser: of the patches'
+    colours, fitted to the slide; parts: those asked for; phrases: of the patch scores; settings: facts of
+    each part; keys: hash of each part's settings and inputs; base: hash of what all parts stand on
+    (slide, grid, tissue).
     A part that is not asked for keeps the settings it has in the store.
     """
 
@@ -44,6 +49,8 @@ class Plan:
     tissue: TissueMask
     fractions: NDArray[np.float32]
     encoder: PatchEncoder
+    regions: Hipt | None
+    normaliser: Normaliser | None
     parts: tuple[str, ...]
     phrases: tuple[str, ...]
     settings: Mapping[str, Mapping[str, Any]]
@@ -60,6 +67,11 @@ class Plan:
             "fingerprint": self.slide["fingerprint"],
             "software": software,
         }
+
+    @property
+    def region_width(self) -> int:
+        """Numbers of a region vector."""
+        return self.encoder.width if self.regions is None else self.regions.width
 
     @property
     def with_tissue(self) -> list[int]:
@@ -86,12 +98,14 @@ def make_plan(
     segmenter: Segmenter,
     parts: tuple[str, ...],
     phrases: Sequence[str] | None,
+    normalise: str | None = None,
+    device: str = "auto",
 ) -> Plan:
     """Return the plan of a run. segmenter: the one asked for, fitted to the slide.
 
-    Raises InputError for phrases that the profile's encoder does not understand.
+    Raises InputError for phrases that the profile's encoder does not understand, and for weights that are
+    not here; TissueError where there is too little tissue to fit the normalisation to.
     """
-    encoder = profile.patch_encoder()
     fractions = np.array([tissue.coverage(grid.region_box(i)) for i in range(len(grid))], np.float32)
     ground: dict[str, Any] = {
         "fingerprint": slide.fingerprint,
@@ -102,11 +116,24 @@ def make_plan(
     if slide.icc:
         ground["icc"] = slide.icc_profile_name
     base = digest(ground)
-    named = {"profile": profile.name, "profile_version": profile.version, "weights": {}}
+    standing = {part: store.sidecar(part) for part in PARTS if part not in parts} if store.exists() else {}
+    words = tuple(profile.phrases if phrases is None else [phrases] if isinstance(phrases, str) else phrases)
+    if "patches" in standing:
+        words = tuple(standing["patches"]["phrases"])
+        if standing["patches"]["base"] == base:
+            made = standing["patches"]["settings"]
+            profile, normalise = profile_named(made["profile"]), (made["normalisation"] or {}).get("name")
+    encoder, regions = profile.patch_encoder(device), profile.region_encoder(device)
+    normaliser = None if normalise is None else fit_normaliser(normalise, slide, tissue)
+    named = {"profile": profile.name, "profile_version": profile.version}
     settings: dict[str, Mapping[str, Any]] = {
         "patches": named
         | {
             "encoder": {"name": encoder.name, "version": encoder.version, "width": encoder.width},
+            "regions": None
+            if regions is None
+            else {"name": regions.name, "version": regions.version, "width": regions.width},
+            "normalisation": None if normaliser is None else plain(normaliser.settings()),
             "filter": {"form": "release", "keep": KEEP, "pool": POOL},
             "min_on_slide": MIN_ON_SLIDE,
             "min_tissue": MIN_TISSUE,
@@ -121,13 +148,8 @@ def make_plan(
             "type_names": list(segmenter.type_names),
         },
     }
-    words = tuple(profile.phrases if phrases is None else [phrases] if isinstance(phrases, str) else phrases)
-    if store.exists():
-        standing = {part: store.sidecar(part) for part in PARTS if part not in parts}
-        if "cells" in standing and standing["cells"]["base"] == base:
-            settings["cells"] = standing["cells"]["settings"]
-        if "patches" in standing:
-            words = tuple(standing["patches"]["phrases"])
+    if "cells" in standing and standing["cells"]["base"] == base:
+        settings["cells"] = standing["cells"]["settings"]
     encoder.encode_text(words)
     return Plan(
         slide=slide_facts(slide, stain, tissue),
@@ -135,12 +157,21 @@ def make_plan(
         tissue=tissue,
         fractions=fractions,
         encoder=encoder,
+        regions=regions,
+        normaliser=normaliser,
         parts=parts,
         phrases=words,
         settings=settings,
         keys={
             # Phrases and filter are worked out anew from the vectors; only these make vectors stale.
-            "patches": digest([base, settings["patches"]["encoder"], MIN_ON_SLIDE, MIN_TISSUE]),
+            "patches": digest(
+                [
+                    base,
+                    *(settings["patches"][name] for name in ("encoder", "regions", "normalisation")),
+                    MIN_ON_SLIDE,
+                    MIN_TISSUE,
+                ]
+            ),
             "cells": digest([base, settings["cells"]["segmenter"], tissue.digest]),
         },
         base=base,

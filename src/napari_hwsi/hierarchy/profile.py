@@ -1,30 +1,46 @@
-"""Profiles: versioned choices of encoder and segmenter that belong together."""
+"""Profiles: versioned choices of encoders and segmenter that belong together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from ..encoders import DescriptorEncoder, PatchEncoder
+from ..encoders import DescriptorEncoder, PatchEncoder, load
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..encoders.region import Hipt
 
 
 @dataclass(frozen=True)
 class Profile:
-    """encoder, segmenter: registered names; phrases: what patches are scored by unless told otherwise."""
+    """encoder: of patches, and of phrases in the same space; segmenter: of cells; phrases: what patches are
+    scored by unless told otherwise; regions: how a region gets its vector, 'mean' of its patch vectors or
+    'hipt'. The encoders are names of the registry, or that of the descriptor.
+    """
 
     name: str
     version: str
     encoder: str
     segmenter: str
     phrases: tuple[str, ...]
+    regions: Literal["mean", "hipt"] = "mean"
 
-    def patch_encoder(self) -> PatchEncoder:
-        """Return the profile's patch encoder, ready to use."""
-        return _ENCODERS[self.encoder]()
+    def patch_encoder(self, device: str = "auto") -> PatchEncoder:
+        """Return the encoder of patches, ready to use; raises InputError where its weights are not here."""
+        if self.encoder == DescriptorEncoder.name:
+            return DescriptorEncoder()
+        return load(self.encoder, device=device)
 
+    def region_encoder(self, device: str = "auto") -> Hipt | None:
+        """Return the encoder of regions, None for means; raises InputError where its weights are not here."""
+        if self.regions == "mean":
+            return None
+        from ..encoders.region import load_hipt
 
-_ENCODERS = {DescriptorEncoder.name: DescriptorEncoder}
+        return load_hipt(device)
+
 
 PROFILES: Mapping[str, Profile] = {
     "pocket": Profile(
@@ -40,7 +56,24 @@ PROFILES: Mapping[str, Profile] = {
             "pink fibrous stroma",
             "spindle-shaped nuclei",
         ),
-    )
+    ),
+    "release": Profile(
+        name="release",
+        version="1",
+        encoder="conch",
+        segmenter="cellvit",
+        phrases=(
+            "tumor",
+            "invasive carcinoma",
+            "atypical nuclei",
+            "mitotic figures",
+            "glands",
+            "lymphocytes",
+            "necrosis",
+            "stroma",
+        ),
+        regions="hipt",
+    ),
 }
 
 

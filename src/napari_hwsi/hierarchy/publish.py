@@ -100,8 +100,8 @@ class _Draft:
         self._store, self._plan, self._parts = store, plan, parts
         self._contents, self._reasons = contents, reasons
         self._root = zarr.create_group(str(folder), attributes=plan.facts)
-        regions, width = len(plan.grid), plan.encoder.width
-        self._vectors = np.zeros((regions, width), np.float32)
+        regions = len(plan.grid)
+        self._vectors = np.zeros((regions, plan.region_width), np.float32)
         self._with_vector = np.zeros(regions, bool)
         self._n_redundant = np.full(regions, -1, np.int32)
         self._counts = np.full((regions, PER_REGION), -1, np.int32)
@@ -162,6 +162,7 @@ class _Draft:
         for region in self._parts["patches"].regions:
             patches = self._patches_of(region)
             valid, vectors = patches["valid"], patches["vectors"]
+            whole = patches.pop("region_vector", None)
             chosen = filtered(vectors, valid, words)
             columns.append(region=np.full(PER_REGION, region), **patches, **chosen)
             by_patch.append(scores=chosen["relevance"][valid], boxes=patches["boxes"][valid])
@@ -173,7 +174,9 @@ class _Draft:
             self._n_redundant[region] = chosen["redundant"].sum()
             if valid.any():
                 self._with_vector[region] = True
-                self._vectors[region] = vectors[valid].mean(0, dtype=np.float64)
+                self._vectors[region] = (
+                    vectors[valid].mean(0, dtype=np.float64) if whole is None else whole[0]
+                )
         for each in (columns, by_patch, by_region):
             each.close()
 
@@ -222,7 +225,10 @@ class _Draft:
             return self._store.journal.read("patches", state.key, region)
         at = self._store.sidecar("patches")["regions"].index(region) * PER_REGION
         rows = slice(at, at + PER_REGION)
-        return {name: self._store.read(f"patches/{name}", rows) for name in PATCH_ARRAYS}
+        arrays = {name: self._store.read(f"patches/{name}", rows) for name in PATCH_ARRAYS}
+        if self._plan.regions is not None:
+            arrays["region_vector"] = self._store.read("regions/vectors", slice(region, region + 1))
+        return arrays
 
     def _cells_of(self, region: int) -> dict[str, NDArray[Any]]:
         state = self._parts["cells"]

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cells import Segmenter, segment_owned
 from ..slides import Slide, stream_patches
-from ..tissue import PATCH_PX
+from ..tissue import PATCH_PX, PER_SIDE
 from ..units import Box
 from .cell_arrays import arrays_from_cells
 from .journal import Arrays
@@ -23,21 +24,34 @@ def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None
     """Return the arrays of a region's 256 patches, named as in :mod:`.store`.
 
     Patches less than half on the slide, with less than a tenth of tissue, or with a pixel that cannot
-    be read, are not valid and have zero vectors. ``beat`` is called after each batch. Raises
-    SlideUnavailableError where the slide's file does not answer.
+    be read, are not valid and have zero vectors. Where the plan has an encoder of regions, it sees all
+    patches, those that cannot be read or lie off the slide as background, and ``region_vector`` (1, width)
+    is what it makes of them. ``beat`` is called after each batch. Raises SlideUnavailableError where the
+    slide's file does not answer.
     """
-    grid, encoder = plan.grid, plan.encoder
+    grid, encoder, whole_region = plan.grid, plan.encoder, plan.regions
     boxes, on_slide = grid.patch_boxes(region), grid.on_slide(region)
     fraction = np.array([plan.tissue.coverage(_box(box)) for box in boxes], np.float32)
     valid = (on_slide >= MIN_ON_SLIDE) & (fraction >= MIN_TISSUE)
     vectors = np.zeros((len(boxes), encoder.width), np.float32)
-    wanted, readable = np.flatnonzero(valid), np.ones(len(boxes), bool)
+    readable = np.ones(len(boxes), bool)
+    wanted = np.flatnonzero(valid if whole_region is None else on_slide > 0)
+    features = np.zeros((len(boxes), 0 if whole_region is None else whole_region.features), np.float32)
+    if whole_region is not None:
+        glass = np.full((1, PATCH_PX, PATCH_PX, 3), slide.background, np.uint8)
+        features[:] = whole_region.encode_patches(glass)
     for batch in stream_patches(slide, boxes[wanted, :2], grid.mpp, (PATCH_PX, PATCH_PX), _BATCH):
         rows, whole = wanted[batch.indices], batch.readable
-        vectors[rows[whole]] = encoder.encode(batch.images[whole])
+        images = batch.images[whole]
+        if plan.normaliser is not None:
+            images = plan.normaliser(images)
+        scored = valid[rows[whole]]
+        vectors[rows[whole][scored]] = encoder.encode(images[scored])
+        if whole_region is not None:
+            features[rows[whole]] = whole_region.encode_patches(images)
         readable[rows] = whole
         beat()
-    return {
+    arrays: dict[str, NDArray[Any]] = {
         "patch": np.arange(len(boxes), dtype=np.int16),
         "boxes": boxes,
         "tissue_fraction": fraction,
@@ -46,6 +60,9 @@ def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None
         "valid": valid & readable,
         "vectors": vectors,
     }
+    if whole_region is not None:
+        arrays["region_vector"] = whole_region.encode_grid(features.reshape(PER_SIDE, PER_SIDE, -1))[None]
+    return arrays
 
 
 def segment_region(

@@ -2,13 +2,13 @@
 
 Everything can be read with plain zarr. Places are level-0 pixels, (y, x); R is the number of
 regions of the slide's whole grid, P = 256 rows for each region whose patches are done, N the
-cells, V the vertices of all contours, W the width of the patch vectors, M the phrases, K the
-regions whose patches are done.
+cells, V the vertices of all contours, W the width of the patch vectors, G that of the region vectors,
+M the phrases, K the regions whose patches are done.
 
 ==================================  ==================  ===========================================
 array                               type, shape         meaning
 ==================================  ==================  ===========================================
-slide/vector                        float32 (W,)        mean of the region vectors
+slide/vector                        float32 (G,)        mean of the region vectors
 slide/tissue_mask                   bool (y, x)         at attribute ``downsample``; no artefacts
 slide/artefacts                     uint8 (y, x)        0, or the number of the kind (``ARTEFACTS``)
 regions/boxes                       int64 (R, 4)        y0, x0, y1, x1
@@ -16,7 +16,8 @@ regions/tissue_fraction, on_slide   float32 (R,)        shares of the region's a
 regions/patches, cells              uint8 (R,)          0 pending, 1 done, 2 no tissue
 regions/n_cells                     int32 (R,)          −1 where not done
 regions/n_redundant                 int32 (R,)          patches the paper's rule would drop, −1
-regions/vectors                     float32 (R, W)      mean of the valid patch vectors, 0 where none
+regions/vectors                     float32 (R, G)      of the encoder of regions, or the mean of the valid
+                                                        patch vectors; 0 where no patch is valid
 patches/region, patch               int32, int16 (P,)   row order: by region, then patch
 patches/boxes                       int64 (P, 4)
 patches/tissue_fraction, on_slide   float32 (P,)        shares of the patch's area
@@ -66,7 +67,7 @@ from .journal import WORK, Journal
 T = TypeVar("T")
 
 FORMAT = "hwsi"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PENDING, DONE, NO_TISSUE = 0, 1, 2
 
 _PACKAGE = Path(__file__).resolve().parents[1]

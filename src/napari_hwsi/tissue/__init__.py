@@ -4,6 +4,7 @@ from .artefacts import ARTEFACTS
 from .edits import forget_tissue, is_edited, keep_tissue, kept_tissue, tissue_of
 from .grid import MPP, PATCH_PX, PER_SIDE, REGION_PX, Grid, region_grid
 from .mask import CLASSES, TissueMask, tissue_mask
+from .normalisation import NORMALISERS, Normaliser, check_normaliser, fit_normaliser
 from .stains import (
     HE_MATRIX,
     StainKind,
@@ -19,13 +20,17 @@ __all__ = [
     "CLASSES",
     "HE_MATRIX",
     "MPP",
+    "NORMALISERS",
     "PATCH_PX",
     "PER_SIDE",
     "REGION_PX",
     "Grid",
+    "Normaliser",
     "StainKind",
     "Thresholds",
     "TissueMask",
+    "check_normaliser",
+    "fit_normaliser",
     "forget_tissue",
     "is_edited",
     "keep_tissue",

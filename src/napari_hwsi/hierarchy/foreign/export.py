@@ -27,7 +27,6 @@ def features_of(result: Hierarchy) -> PatchFeatures:
         raise InputError(f"{result.path} has no patches with tissue yet. Analyse its slide first.")
     patches, valid = patches.iloc[rows], valid[rows]
     numbers = patches["region"].to_numpy()[::per_region]
-    encoder = result.profile.patch_encoder()
     height, width = facts["shape"]
     regions = Regions(
         result.regions[["y0", "x0", "y1", "x1"]].to_numpy(np.float64)[numbers],
@@ -40,7 +39,7 @@ def features_of(result: Hierarchy) -> PatchFeatures:
         patches[["y0", "x0", "y1", "x1"]].to_numpy(np.float64),
         Facts(
             name=Path(facts["name"]).stem,
-            encoder=encoder.name,
+            encoder=result.encoder,
             patch_px=PATCH_PX,
             overlap_px=0,
             mpp=result.grid.mpp[1],
