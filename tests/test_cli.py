@@ -61,7 +61,10 @@ def test_cells_of_a_box_as_parquet_and_geojson(cmu: Path, tmp_path: Path) -> Non
 
 
 def test_cells_into_an_unknown_format(cmu: Path, tmp_path: Path) -> None:
-    assert ".geojson or .parquet" in run("cells", cmu, "-o", tmp_path / "c.docx", status=1).stderr
+    assert (
+        ".geojson.gz, .parquet, .csv or .zarr"
+        in run("cells", cmu, "-o", tmp_path / "c.docx", status=1).stderr
+    )
 
 
 def test_cells_look_at_their_output_first(cmu: Path, tmp_path: Path) -> None:

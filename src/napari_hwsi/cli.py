@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         required=True,
-        help=".geojson (QuPath opens it) or .parquet",
+        help="by its ending: .geojson, .geojson.gz (QuPath opens them), .parquet, .csv, .zarr (SpatialData)",
     )
     cells.add_argument(
         "--store", type=Path, help="folder to keep finished tiles in; run again with it to go on from them"
@@ -252,14 +252,11 @@ def _tissue(edited: bool) -> str:
 
 
 def _cells(options: argparse.Namespace) -> int:
-    from .cells import segment_cells
+    from .cells import ending_of, segment_cells, write_cells
     from .slides import open_slide
     from .tissue import tissue_of
 
-    writers = {".geojson": "to_geojson", ".parquet": "to_parquet"}
-    suffix = options.output.suffix.lower()
-    if suffix not in writers:
-        raise InputError(f"{options.output} must end in {' or '.join(writers)}.")
+    ending_of(options.output)  # another one is refused before hours of work
     if os.path.isdir(options.output) or not os.access(options.output.parent, os.W_OK):
         raise StoreError(f"{options.output} cannot be written. Choose a file in a folder that can.")
     with open_slide(options.slide, mpp=options.mpp, icc=options.icc) as slide, _Line() as progress:
@@ -275,7 +272,7 @@ def _cells(options: argparse.Namespace) -> int:
         )
         y, x = slide.require_mpp()
         tissue_mm2 = tissue.area_in(options.box or slide.bounds) * y * x / 1e6
-    getattr(cells, writers[suffix])(options.output)
+    write_cells(cells, options.output)
     table = cells.table
     facts = {
         "cells": len(cells),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from napari_hwsi.cells import Cells
+from napari_hwsi.cells import Cells, write_cells
+from napari_hwsi.cells.exchange.json_stream import JsonStream
 from napari_hwsi.errors import InputError, StoreError
 
 from .conftest import same_cells
@@ -33,11 +36,14 @@ def read(folder: Path, content: object, **options: object) -> Cells:
     return Cells.from_file(path, **options)
 
 
-@pytest.mark.parametrize("suffix", ["geojson", "parquet"])
-def test_files_come_back_without_loss(some_cells: Cells, tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"cells.{suffix}"
-    getattr(some_cells, f"to_{suffix}")(path)
-    assert same_cells(Cells.from_file(path), some_cells)
+@pytest.mark.parametrize("ending", [".geojson", ".geojson.gz", ".parquet"])
+def test_files_come_back_without_loss(some_cells: Cells, tmp_path: Path, ending: str, monkeypatch) -> None:
+    monkeypatch.setattr("napari_hwsi.cells.exchange.facts.BLOCK", 50)
+    path = tmp_path / f"cells{ending}"
+    marked = some_cells.table.assign(edited=some_cells.types > 0, number=np.arange(len(some_cells)) * 2**40)
+    cells = replace(some_cells.with_neighbours(), table=marked)
+    write_cells(cells, path)
+    assert same_cells(Cells.from_file(path), cells)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -122,6 +128,108 @@ def test_files_of_other_tools(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cells.table.Area, np.array([3.5, 2, 2, np.nan], np.float32))
 
 
+def test_drawn_objects_are_no_cells_where_there_are_cells(tmp_path: Path) -> None:
+    objects = [feature(polygon(), objectType=kind) for kind in ("annotation", "detection", "tile", "cell")]
+    assert len(read(tmp_path, objects)) == 2
+    assert len(read(tmp_path, objects[:1])) == 1
+    with pytest.raises(InputError, match="points alone"):
+        read(tmp_path, [feature({"type": "MultiPoint", "coordinates": [[1, 2]]})])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 50])
+def test_a_file_may_be_cut_anywhere_into_chunks(
+    some_cells: Cells, tmp_path: Path, monkeypatch, chunk: int
+) -> None:
+    cells = some_cells.select([0, 1, 2])
+    cells.to_geojson(tmp_path / "a.geojson")
+    monkeypatch.setattr("napari_hwsi.cells.exchange.json_stream._CHUNK", chunk)
+    assert same_cells(Cells.from_file(tmp_path / "a.geojson"), cells)
+
+
+def test_a_fault_is_found_without_reading_on(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text('{"features": [{"type": oh no' + " " * 5_000_000 + "}]}")
+    monkeypatch.setattr("napari_hwsi.cells.exchange.json_stream._CHUNK", 1000)
+    reads = []
+    real = JsonStream._more
+    monkeypatch.setattr(JsonStream, "_more", lambda self: reads.append(1) or real(self))
+    with pytest.raises(InputError, match="character 14"):
+        Cells.from_file(path)
+    assert len(reads) < 4
+
+
+def test_csv_holds_both_places_and_comes_back_with_its_outlines(some_cells: Cells, tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+    some_cells.to_csv(path)
+    table = pd.read_csv(path)
+    assert table["type"][1] == "stroma"
+    np.testing.assert_allclose(table.centroid_x_um, some_cells.centroids[:, 1] * 0.25, atol=1e-3)
+    np.testing.assert_allclose(table.area_um2, some_cells.table.area_um2, rtol=1e-6)
+    back = Cells.from_file(path, mpp=(0.5, 0.25))
+    np.testing.assert_array_equal(back.contours.vertices, some_cells.contours.vertices)
+    np.testing.assert_array_equal(back.types, some_cells.types)
+    shared = [*some_cells.table.columns]
+    np.testing.assert_allclose(back.table[shared], some_cells.table[shared], rtol=1e-5)
+    assert Cells.from_file(path).mpp is None
+
+
+CELLVIT = {
+    "wsi_metadata": {"magnification": 40},
+    "type_map": {"1": "Neoplastic", "2": "Inflammatory"},
+    "cells": [
+        {
+            "bbox": [[10, 20], [14, 24]],
+            "centroid": [22, 12],
+            "contour": RING[:-1],
+            "type_prob": 0.75,
+            "type": 2,
+        },
+        {"bbox": [[0, 0], [4, 8]], "centroid": [4, 2], "type": 1},  # as in cell_detection.json
+    ],
+}
+
+
+def test_cellvit(tmp_path: Path) -> None:
+    (tmp_path / "cells.json").write_text(json.dumps(CELLVIT))
+    cells = Cells.from_file(tmp_path / "cells.json", mpp=0.25)
+    assert [cells.type_names[i] for i in cells.types] == ["Inflammatory", "Neoplastic"]
+    assert cells.centroids.tolist() == [[12, 22], [2, 4]]
+    assert cells.probabilities.tolist() == [0.75, 1]
+    assert cells.table.area_um2.tolist() == [1, 2]
+    assert cells.table.nearest_neighbour_um[0] > 0
+    (tmp_path / "cells.json").write_text(json.dumps(CELLVIT | {"cells": [{"type": 1}]}))
+    with pytest.raises(InputError, match="follows cell 0"):
+        Cells.from_file(tmp_path / "cells.json")
+
+
+@pytest.mark.parametrize(
+    ("wrap", "sure"),
+    [(lambda nuclei: {"mag": 20, "nuc": nuclei}, "type_prob"), (lambda nuclei: nuclei, "prob")],
+    ids=["hovernet", "tiatoolbox"],
+)
+def test_hovernet_and_tiatoolbox_need_a_scale(tmp_path: Path, wrap: object, sure: str) -> None:
+    nuclei = {str(i): {"centroid": [22, 12], "contour": RING[:-1], sure: 0.5, "type": i} for i in (3, 1)}
+    path = tmp_path / "nuclei.json"
+    path.write_text(json.dumps(wrap(nuclei)))
+    with pytest.raises(InputError, match="scale"):
+        Cells.from_file(path)
+    cells = Cells.from_file(path, scale=2)
+    assert cells.centroids.tolist() == [[24, 44]] * 2
+    assert [cells.type_names[i] for i in cells.types] == ["type 3", "type 1"]
+    assert cells.probabilities.tolist() == [0.5, 0.5]
+
+
+def test_spatialdata(some_cells: Cells, tmp_path: Path) -> None:
+    spatialdata = pytest.importorskip("spatialdata", reason="the extra spatialdata is not installed")
+    write_cells(some_cells, tmp_path / "cells.zarr")
+    data = spatialdata.read_zarr(tmp_path / "cells.zarr")
+    table = data.tables["cells_table"]
+    assert data.shapes["cells"].geometry.iloc[5].equals(some_cells.contours[5:6].polygons()[0])
+    assert table.obs["class"].tolist() == [some_cells.type_names[i] for i in some_cells.types]
+    np.testing.assert_array_equal(table[:, "area_um2"].X[:, 0], some_cells.table.area_um2)
+    assert table.obsp["spatial_distances"].nnz == 2 * len(some_cells.graph().edges)
+
+
 def test_a_collection_without_resolution(tmp_path: Path) -> None:
     cells = read(tmp_path, {"type": "FeatureCollection", "features": [feature(polygon())]})
     assert cells.mpp is None
@@ -143,6 +251,8 @@ def test_a_collection_without_resolution(tmp_path: Path) -> None:
         '{"napari_hwsi": {"type_names": 3}, "features": []}',
         '{"napari_hwsi": {"origin": [1]}, "features": []}',
         '{"napari_hwsi": {"columns": ["area_um2"]}, "features": []}',
+        '{"napari_hwsi": {"columns": {"area_um2": "object"}}, "features": []}',
+        '{"napari_hwsi": {"columns": {"area_um2": "float32"}}, "features": []}',
     ],
 )
 def test_what_is_no_geojson_of_cells_is_refused(tmp_path: Path, content: str) -> None:
@@ -155,9 +265,21 @@ def test_broken_outlines_are_refused(tmp_path: Path) -> None:
         read(tmp_path, [feature({"type": "Polygon", "coordinates": [["a"]]})])
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="geojson"):
+def test_other_files_are_refused(some_cells: Cells, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="exist"):
         Cells.from_file(tmp_path / "cells.csv")
+    with pytest.raises(InputError, match=r"geojson\.gz"):
+        write_cells(some_cells, tmp_path / "cells.xlsx")
+    for content, message in (
+        ("no cells", "recognised"),
+        ("x,y\n1,2\n", "geometry"),
+        ('{"a": 1}', "no cells"),
+    ):
+        (tmp_path / "other").write_text(content)
+        with pytest.raises(InputError, match=message):
+            Cells.from_file(tmp_path / "other")
+    with pytest.raises(InputError, match="folder"):
+        Cells.from_file(tmp_path)
     with pytest.raises(InputError, match="exist"):
         Cells.from_file(tmp_path / "none.parquet")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 but no more")

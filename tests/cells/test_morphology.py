@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage.feature import graycomatrix, graycoprops
 
 from napari_hwsi.cells.contours import Contours, trace
 from napari_hwsi.cells.morphology import measure_shapes, measure_stains
+from napari_hwsi.cells.texture import measure_texture
 
 from .conftest import ellipse
 
@@ -78,4 +80,32 @@ def test_no_labels() -> None:
         "haematoxylin_sd_od",
         "eosin_mean_od",
         "eosin_sd_od",
+        "haematoxylin_contrast_od2",
+        "haematoxylin_homogeneity",
+        "haematoxylin_entropy_bits",
+        "haematoxylin_correlation",
     ]
+
+
+def test_texture_is_haralicks() -> None:
+    random = np.random.default_rng(0)
+    levels = np.sort(random.integers(0, 20, (12, 9)), axis=0).astype(np.uint8)
+    labels = np.zeros((20, 30), np.int32)
+    stain = np.full((20, 30), 1.5)
+    labels[3:15, 4:13], stain[3:15, 4:13] = 2, levels * 0.05 + 0.02
+    labels[3:15, 13:20] = 1  # even, and next to the other
+    labels[18, 2] = 3  # a single pixel
+    table = measure_texture(labels, stain)
+    matrix = sum(
+        graycomatrix(levels, [step], [angle], 32, symmetric=True).astype(float)
+        for step, angle in ((1, 0), (1, np.pi / 2), (np.sqrt(2), np.pi / 4), (np.sqrt(2), 3 * np.pi / 4))
+    )
+    share = matrix / matrix.sum()
+    for name, scale in (("contrast_od2", 0.05**2), ("homogeneity", 1), ("correlation", 1)):
+        expected = graycoprops(share, name.split("_")[0])[0, 0] * scale
+        assert table[f"haematoxylin_{name}"][1] == pytest.approx(expected, rel=1e-5)
+    held = share[share > 0]
+    assert table.haematoxylin_entropy_bits[1] == pytest.approx(-(held * np.log2(held)).sum(), rel=1e-5)
+    assert table.iloc[0, :3].tolist() == [0, 1, 0]
+    assert np.isnan(table.haematoxylin_correlation[0])
+    assert table.iloc[2].isna().all()

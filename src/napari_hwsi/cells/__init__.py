@@ -3,6 +3,8 @@
 from .cells import Cells
 from .classical import Classical, StainLevels
 from .contours import Contours
+from .exchange import ending_of, write_cells
+from .neighbours import Graph
 from .seams import resolve_seams
 from .segment import segment_cells, segment_owned
 from .segmenter import NetworkSegmenter, Offer, Segmentation, Segmenter, find_segmenter, offered, segmenters
@@ -13,15 +15,18 @@ __all__ = [
     "Cells",
     "Classical",
     "Contours",
+    "Graph",
     "NetworkSegmenter",
     "Offer",
     "Segmentation",
     "Segmenter",
     "StainLevels",
+    "ending_of",
     "find_segmenter",
     "offered",
     "resolve_seams",
     "segment_cells",
     "segment_owned",
     "segmenters",
+    "write_cells",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, ResolutionError
+from ..tissue import TissueMask
 from ..units import Mpp, as_box, as_mpp
 from .contours import Contours, concatenate, draw, moments
 from .morphology import measure_shapes
+from .neighbours import COLUMNS as NEIGHBOUR_COLUMNS
+from .neighbours import REACH_UM, Graph, GraphKind, build_graph, measure_neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,21 +109,22 @@ class Cells:
         )
 
     @classmethod
-    def from_file(cls, path: str | Path, mpp: float | Sequence[float] | None = None) -> Cells:
-        """Read cells from GeoJSON (``.geojson``, ``.json``) or Parquet (``.parquet``).
+    def from_file(
+        cls, path: str | Path, mpp: float | Sequence[float] | None = None, scale: float | None = None
+    ) -> Cells:
+        """Read cells from a file, whose format is recognised by its content.
 
-        Files written here hold mpp, type names and measurements and come back without loss; of
-        others the polygons, classes and measurements are taken, and ``mpp`` serves if they state none.
-        Raises InputError for a file that cannot be read as cells.
+        GeoJSON of this package, QuPath and others, also gzipped; Parquet and CSV with outlines;
+        CellViT's ``cells.json``, ``cell_detection.json`` (boxes for outlines) and ``cells.geojson``;
+        HoVer-Net's and TIAToolbox's JSON. GeoJSON and Parquet written here come back without loss. Of
+        others the polygons, classes and measurements are taken; ``mpp``, µm per level-0 px, serves if they
+        state none; what outlines tell is measured where it is known. scale: level-0 px per px of the
+        file, for those that count in pixels of another resolution. Raises InputError for a file that
+        cannot be read as cells.
         """
-        from .files import read_geojson, read_parquet
+        from .exchange.read import read_cells
 
-        path = Path(path)
-        if path.suffix.lower() in {".geojson", ".json"}:
-            return read_geojson(path, mpp)
-        if path.suffix.lower() == ".parquet":
-            return read_parquet(path, mpp)
-        raise InputError(f"{path}: cells are read from .geojson, .json and .parquet files.")
+        return read_cells(Path(path), mpp, scale)
 
     def __len__(self) -> int:
         return len(self.centroids)
@@ -178,13 +182,37 @@ class Cells:
             )
         return self.mpp
 
+    def graph(self, kind: GraphKind = "delaunay", reach_um: float = REACH_UM) -> Graph:
+        """Return which cells are neighbours: centroids at most ``reach_um`` apart.
+
+        kind: 'delaunay', those that a triangulation joins, or 'radius', all. Raises ResolutionError without
+        mpp, InputError for another kind.
+        """
+        return build_graph(self.centroids.astype(np.float64) * self.require_mpp(), kind, reach_um)
+
+    def with_neighbours(self, box: Sequence[float] | None = None, tissue: TissueMask | None = None) -> Cells:
+        """Return the cells with what their neighbours tell in the table (:func:`.measure_neighbours`).
+
+        box: the (y0, x0, y1, x1) level-0 px that were looked at, what the outlines span where None; tissue:
+        only where it allows cells. These columns depend on all cells, so they are not kept where cells are
+        kept part by part; after cells were added, removed or typed anew, call this again. A selection
+        keeps the values from among all. Raises ResolutionError without mpp.
+        """
+        mpp, bounds = self.require_mpp(), self.contours.bounds
+        if box is None:
+            box = [*bounds[:, :2].min(0), *bounds[:, 2:].max(0)] if len(self) else (0, 0, 1, 1)
+        types = self.types if len(self.type_names) > 1 else None
+        found = measure_neighbours(self.centroids, mpp, types, box, tissue)
+        kept = self.table.drop(columns=[*NEIGHBOUR_COLUMNS], errors="ignore")
+        return replace(self, table=pd.concat([kept, found.set_index(kept.index)], axis=1))
+
     def to_geojson(self, path: str | Path, origin: Sequence[float] = (0, 0)) -> None:
-        """Write QuPath's GeoJSON, a detection a cell.
+        """Write QuPath's GeoJSON, a detection a cell; gzipped where the name ends in ``.gz``.
 
         origin: the (y, x) level-0 place that becomes (0, 0): QuPath crops slides that state
         bounds (MIRAX), and wants ``slide.bounds[:2]`` there. Raises StoreError when it cannot be written.
         """
-        from .files import write_geojson
+        from .exchange.geojson import write_geojson
 
         write_geojson(self, Path(path), origin)
 
@@ -193,6 +221,24 @@ class Cells:
 
         Raises StoreError when it cannot be written.
         """
-        from .files import write_parquet
+        from .exchange.parquet import write_parquet
 
         write_parquet(self, Path(path))
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a CSV: type, centroids in px and µm, measurements, outlines in WKT.
+
+        Raises StoreError when it cannot be written.
+        """
+        from .exchange.commas import write_csv
+
+        write_csv(self, Path(path))
+
+    def to_spatialdata(self, path: str | Path) -> None:
+        """Write a SpatialData Zarr: shapes ``cells`` with their table. Needs the extra ``spatialdata``.
+
+        Raises MissingDependencyError without it, StoreError when it cannot be written.
+        """
+        from .exchange.spatial import write_spatialdata
+
+        write_spatialdata(self, Path(path))

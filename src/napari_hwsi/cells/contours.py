@@ -82,14 +82,20 @@ class Contours(Sequence[NDArray[np.float32]]):
         low, high = np.minimum.reduceat(self.vertices, starts), np.maximum.reduceat(self.vertices, starts)
         return np.hstack([low, high])
 
+    @property
+    def closed(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return rows of ``vertices`` that run round each outline back to its start, and offsets (N + 1,)."""
+        count = np.arange(len(self))
+        owner = np.repeat(count, self.lengths + 1)
+        index = np.arange(len(owner)) - owner
+        index[self.offsets[1:] + count] = self.offsets[:-1]
+        return index, self.offsets + np.arange(len(self) + 1)
+
     def polygons(self) -> NDArray[np.object_]:
         """Return shapely polygons, x before y, (N,)."""
-        closed = np.arange(len(self.vertices) + len(self))
-        closed -= np.repeat(np.arange(len(self)), self.lengths + 1)
-        closed[self.offsets[1:] + np.arange(len(self))] = self.offsets[:-1]
-        owner = np.repeat(np.arange(len(self)), self.lengths + 1)
-        rings = shapely.linearrings(self.vertices[closed][:, ::-1], indices=owner)
-        return np.asarray(shapely.polygons(rings))
+        index, offsets = self.closed
+        owner = np.repeat(np.arange(len(self)), np.diff(offsets))
+        return np.asarray(shapely.polygons(shapely.linearrings(self.vertices[index][:, ::-1], indices=owner)))
 
 
 def concatenate(parts: Sequence[Contours]) -> Contours:

@@ -11,6 +11,7 @@ from ..slides import RGB
 from ..tissue import separate_stains
 from ..units import Mpp
 from .contours import Contours, moments, perimeters
+from .texture import measure_texture
 
 
 def measure_shapes(contours: Contours, mpp: Mpp) -> pd.DataFrame:
@@ -46,15 +47,18 @@ def measure_shapes(contours: Contours, mpp: Mpp) -> pd.DataFrame:
 
 
 def measure_stains(labels: NDArray[np.int32], rgb: RGB) -> pd.DataFrame:
-    """Return mean and standard deviation of the stains in each label 1 to N, float32.
+    """Return what the stains are like in each label 1 to N, float32.
 
-    labels (Y, X); rgb (Y, X, 3) uint8. Haematoxylin and eosin are separated with the fixed
-    vectors of the tissue folder, so that slides can be compared.
+    labels (Y, X); rgb (Y, X, 3) uint8. Mean and standard deviation of haematoxylin and eosin, separated
+    with the fixed vectors of the tissue folder, so that slides can be compared; the texture of
+    haematoxylin (:func:`.texture.measure_texture`).
     """
     pixels = np.flatnonzero(labels)
     owner = labels.ravel()[pixels] - 1
     count = int(labels.max(initial=0))
     stains = separate_stains(rgb.reshape(-1, 3)[pixels]).astype(np.float64)
+    haematoxylin = np.zeros(labels.shape, np.float32)
+    haematoxylin.ravel()[pixels] = stains[:, 0]
     size = np.maximum(np.bincount(owner, minlength=count), 1)
     columns: dict[str, NDArray[np.float32]] = {}
     for name, values in (("haematoxylin", stains[:, 0]), ("eosin", stains[:, 1])):
@@ -62,4 +66,4 @@ def measure_stains(labels: NDArray[np.int32], rgb: RGB) -> pd.DataFrame:
         variance = np.bincount(owner, (values - mean[owner]) ** 2, count) / size
         columns[f"{name}_mean_od"] = mean.astype(np.float32)
         columns[f"{name}_sd_od"] = np.sqrt(variance).astype(np.float32)
-    return pd.DataFrame(columns)
+    return pd.concat([pd.DataFrame(columns), measure_texture(labels, haematoxylin)], axis=1)

@@ -71,7 +71,9 @@ def segment_cells(
     fitted = chosen.fit(slide, tissue)
     batch = fitted.batch if isinstance(fitted, NetworkSegmenter) else 1
     kept = None if store is None else TileStore.open(store, _facts(slide, fitted, within, tissue, batch))
-    return _find(slide, tiles, visited, fitted, tissue, kept, batch, workers, progress, piece)
+    found = _find(slide, tiles, visited, fitted, tissue, kept, batch, workers, progress, piece)
+    tell(progress, 0, 1, "measuring neighbours")
+    return found.with_neighbours(within, tissue)
 
 
 def segment_owned(

@@ -11,11 +11,12 @@ from typing import Any
 
 from ..errors import InputError, StoreError
 from .cells import Cells
-from .files import read_parquet, write_parquet, writing
+from .exchange.facts import writing
+from .exchange.parquet import read_parquet, write_parquet
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""Cells in the files of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from ..cells import Cells
+
+ENDINGS = (".geojson", ".geojson.gz", ".parquet", ".csv", ".zarr")
+"""Endings of the files that cells are written to."""
+
+
+def ending_of(path: str | Path) -> str:
+    """Return which of ENDINGS a file has (``.json`` is GeoJSON), before there is something to write.
+
+    Raises InputError for another one, MissingDependencyError for ``.zarr`` without the extra it needs.
+    """
+    name = Path(path).name.lower()
+    name = name.removesuffix(".json") + ".geojson" if name.endswith(".json") else name
+    for ending in ENDINGS:
+        if name.endswith(ending):
+            if ending == ".zarr" and find_spec("spatialdata") is None:
+                raise MissingDependencyError(
+                    f"{path}: SpatialData needs the package spatialdata. Install it: "
+                    "pip install 'napari-hwsi[spatialdata]'"
+                )
+            return ending
+    raise InputError(f"{path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+
+
+def write_cells(cells: Cells, path: str | Path, origin: Sequence[float] = (0, 0)) -> None:
+    """Write cells in the format that the file's ending names.
+
+    origin: for GeoJSON, see :meth:`Cells.to_geojson`. Raises InputError for another ending, StoreError
+    when it cannot be written.
+    """
+    ending = ending_of(path)
+    if ending.startswith(".geojson"):
+        cells.to_geojson(path, origin)
+        return
+    writers: dict[str, Callable[[str | Path], None]] = {
+        ".parquet": cells.to_parquet,
+        ".csv": cells.to_csv,
+        ".zarr": cells.to_spatialdata,
+    }
+    writers[ending](path)
+
+
+__all__ = ["ENDINGS", "ending_of", "write_cells"]
