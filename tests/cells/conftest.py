@@ -67,4 +67,7 @@ def same_cells(a: Cells, b: Cells) -> bool:
         (a.probabilities, b.probabilities),
     ]
     equal = all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in arrays)
-    return equal and (a.type_names, a.mpp) == (b.type_names, b.mpp) and a.table.equals(b.table)
+    tokens = (a.tokens is None) == (b.tokens is None) and (
+        a.tokens is None or np.array_equal(a.tokens, b.tokens)
+    )
+    return equal and tokens and (a.type_names, a.mpp) == (b.type_names, b.mpp) and a.table.equals(b.table)

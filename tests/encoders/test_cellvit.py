@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hwsi.encoders.cellvit import TYPES, cell_vectors, load_cellvit
+from napari_hwsi.encoders.cellvit import TYPES, load_cellvit
+from napari_hwsi.encoders.tokens import cell_vectors
 from napari_hwsi.encoders.vit import read_vit
 from napari_hwsi.errors import InputError, WeightsError
 

@@ -1,6 +1,7 @@
 """Cells of a slide: segmenters, seams between tiles, the cell table, nuclear morphology, exchange formats."""
 
 from .cells import Cells
+from .cellvit import CellViTSegmenter
 from .classical import Classical, StainLevels
 from .contours import Contours
 from .exchange import ending_of, write_cells
@@ -12,6 +13,7 @@ from .tiles import TILE_PX
 
 __all__ = [
     "TILE_PX",
+    "CellViTSegmenter",
     "Cells",
     "Classical",
     "Contours",

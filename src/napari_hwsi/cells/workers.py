@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Queue
 from typing import Any, TypeVar
 
@@ -74,6 +75,10 @@ class Workers:
             worker.kill()
         for worker in self._all:
             worker.wait()
+            for pipe in (worker.stdin, worker.stdout):
+                with suppress(OSError):  # what was still to be sent to it
+                    if pipe is not None:
+                        pipe.close()
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import InputError
 from .layouts import under
 from .vit import ViT, read_vit
 from .weights import Source, fill, missing_tensor, read_weights
@@ -23,7 +20,6 @@ TYPES = ("background", "neoplastic", "inflammatory", "connective", "dead", "epit
 
 _HEADS = 6
 _SKIPS = (2, 5, 8, -1)
-_TOKEN_PX = 16
 
 
 @dataclass(frozen=True)
@@ -143,22 +139,3 @@ def load_cellvit(source: Source) -> CellViT:
     with torch.device("meta"):
         network = CellViT(encoder, **{key: len(state[name]) for key, name in sizes.items()})
     return fill(network, state, where)
-
-
-def cell_vectors(tokens: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return a vector for each nucleus, float32 (nuclei, C): the mean of the tokens that its mask touches.
-
-    tokens: (C, h, w), one for each 16 x 16 px; labels: (16 h, 16 w), 0 = background. Rows come by rising
-    label. Raises InputError for shapes that do not fit.
-    """
-    channels, h, w = tokens.shape
-    if labels.shape != (h * _TOKEN_PX, w * _TOKEN_PX):
-        raise InputError(f"{h} x {w} tokens are for labels of {h * 16} x {w * 16} px, not {labels.shape}.")
-    y, x = np.nonzero(labels)
-    touched = np.stack([labels[y, x], y // _TOKEN_PX * w + x // _TOKEN_PX], 1)
-    pairs = np.unique(touched, axis=0)
-    _, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-    if not len(first):
-        return np.zeros((0, channels), np.float32)
-    sums = np.add.reduceat(tokens.reshape(channels, -1).T[pairs[:, 1]].astype(np.float64), first)
-    return (sums / counts[:, None]).astype(np.float32)

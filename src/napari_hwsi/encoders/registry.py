@@ -220,7 +220,7 @@ def own_weights(name: str) -> Path:
     """
     entry = find(name)
     if not entry.folder.is_dir():
-        raise InputError(f"No weights of {entry.title} here: {_remedy(entry)}.")
+        raise InputError(f"No weights of {entry.title} here: {remedy(entry)}.")
     return entry.folder
 
 
@@ -235,7 +235,7 @@ def missing(profile: str) -> list[Missing]:
         known = sorted({"pocket", *(entry.profile for entry in models().values() if entry.profile)})
         raise InputError(f"No profile is called {profile!r}. Known: {', '.join(known)}.")
     lacking = [
-        Missing(entry.title, entry.purpose or "", _remedy(entry))
+        Missing(entry.title, entry.purpose or "", remedy(entry))
         for entry in needed
         if not any((entry.folder / file).is_file() for file in entry.files)
     ]
@@ -249,7 +249,8 @@ def missing(profile: str) -> list[Missing]:
     ]
 
 
-def _remedy(entry: Published) -> str:
+def remedy(entry: Published) -> str:
+    """Return how a user gets the weights of a model, and where they go."""
     files = " or ".join(entry.files) or "its weights"
     terms = f" after accepting its terms ({entry.licence})" if entry.gated else ""
     note = f" ({entry.note})" if entry.note else ""

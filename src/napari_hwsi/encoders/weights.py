@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MissingDependencyError, WeightsError
+from .operators import mend_torchvision
 
 Source: TypeAlias = "str | Path | Mapping[str, Tensor]"
 """A file, a folder, a hub id ('owner/name') or a state dict."""
@@ -23,6 +24,8 @@ Source: TypeAlias = "str | Path | Mapping[str, Tensor]"
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
 _ENDINGS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 _WRAPPERS = ("teacher", "state_dict", "model_state_dict", "vl_projector_state_dict", "model")
+
+_WANT_TORCHVISION = ("transformers", "peft", "cellpose")
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -177,6 +180,8 @@ def missing_tensor(
 
 def optional(module: str, purpose: str) -> Any:
     """Import an optional package when it is needed; raises MissingDependencyError with the remedy."""
+    if module.partition(".")[0] in _WANT_TORCHVISION:
+        mend_torchvision()
     try:
         return import_module(module)
     except ImportError as error:
