@@ -18,6 +18,7 @@ from napari_hwsi.viewer import show_slide
 from napari_hwsi.viewer.state import part_layer
 from napari_hwsi.widgets.analyse_dock import AnalyseDock
 from napari_hwsi.widgets.ask_dock import AskDock
+from napari_hwsi.widgets.ccaf_dock import CcafDock
 from napari_hwsi.widgets.cells_dock import CellsDock
 from napari_hwsi.widgets.commands import open_all, open_dock
 from napari_hwsi.widgets.minimap_dock import MinimapDock
@@ -39,6 +40,7 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
         "Minimap",
         "Segment cells",
         "Analyse",
+        "CCAF",
         "Ask",
     }
 
@@ -73,10 +75,16 @@ def test_all_docks_are_opened_once(viewer: napari.Viewer) -> None:
     ask = open_all(viewer)
     assert open_all(viewer) is ask
     names = set(viewer.window._wrapped_dock_widgets)
-    assert len([name for name in names if "napari-hwsi" in name]) == 5
+    assert len([name for name in names if "napari-hwsi" in name]) == 6
     assert open_dock(viewer, MinimapDock).minimumSizeHint().width() <= 260
     assert open_dock(viewer, SlideDock).slide is not None
-    for kind in (SlideDock, CellsDock, AnalyseDock, AskDock):  # nothing is cut in a column of 300 px
+    for kind in (
+        SlideDock,
+        CellsDock,
+        AnalyseDock,
+        CcafDock,
+        AskDock,
+    ):  # nothing is cut in a column of 300 px
         dock = open_dock(viewer, kind)
         assert dock.minimumSizeHint().width() <= 300
         assert dock.scroll_area.widget().minimumSizeHint().width() <= 270

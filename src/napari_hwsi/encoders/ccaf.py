@@ -6,7 +6,9 @@ class token stands for the patch's cells, and what it looks at says how much eac
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,9 +18,11 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .batches import choose_device, in_batches
+from .image import Precision
 from .layouts import canonical
+from .registry import own_weights
 from .transformer import Block
-from .weights import Source, fill, missing_tensor, read_weights
+from .weights import Source, fill, fingerprint, missing_tensor, read_weights
 
 _PIXELS = ("patch_embed.", "pos_embed", "reg_token")
 """Tensors of a whole DINOv2 file that fusing cells has no use for."""
@@ -132,6 +136,11 @@ class Fused:
     has_cells: NDArray[np.bool_]
     attention: NDArray[np.float32]
 
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """The attention of each cell, the mean of the heads, float32 (cells,)."""
+        return self.attention.mean(1, dtype=np.float64).astype(np.float32)
+
 
 def fuse(
     network: CCAF,
@@ -139,11 +148,13 @@ def fuse(
     offsets: NDArray[np.integer],
     device: str = "auto",
     batch: int = 64,
+    precision: Precision = "float32",
 ) -> Fused:
     """Fuse the cells of many patches.
 
     cells: (cells, cell_width), the cells of patch p in rows offsets[p] to offsets[p + 1]; offsets: (P + 1,).
-    device: 'auto', 'cpu', 'cuda', 'mps', …; batch: patches at a time, halved where memory does not suffice.
+    device: 'auto', 'cpu', 'cuda', 'mps', …; batch: patches at a time, halved where memory does not suffice;
+    precision: of the arithmetic, that of the results is float32 always.
     Raises InputError for shapes that do not fit.
     """
     counts = np.diff(offsets)
@@ -153,6 +164,7 @@ def fuse(
         raise InputError(f"Offsets must rise from 0 to the number of cells ({len(cells)}).")
     where = choose_device(device)
     network = network.to(where)
+    lower = getattr(torch, precision)
     tokens = np.empty((len(counts), network.width), np.float32)
     attention = np.empty((len(cells), network.heads), np.float32)
 
@@ -161,11 +173,47 @@ def fuse(
         padded = np.zeros((*mask.shape, network.cell_width), np.float32)
         padded[mask] = cells[offsets[part.start] : offsets[part.stop]]
         inputs = torch.from_numpy(padded).to(where), torch.from_numpy(mask).to(where)
-        token, share = network.token_and_attention(*inputs)
-        return token.cpu(), share[:, :, 1:].cpu(), mask
+        with nullcontext() if lower is torch.float32 else torch.autocast(where.type, lower):
+            token, share = network.token_and_attention(*inputs)
+        return token.float().cpu(), share[:, :, 1:].float().cpu(), mask
 
     with torch.inference_mode():
         for part, (token, share, mask) in in_batches(run, len(counts), batch):
             tokens[part] = token
             attention[offsets[part.start] : offsets[part.stop]] = share.movedim(1, 2).numpy()[mask]
     return Fused(tokens, counts > 0, attention)
+
+
+@dataclass(frozen=True)
+class Fuser:
+    """A CCAF, ready: where it runs, and in which precision."""
+
+    network: CCAF
+    device: str = "auto"
+    precision: Precision = "float32"
+
+    name = "ccaf"
+
+    @property
+    def width(self) -> int:
+        """Numbers a cell token."""
+        return self.network.width
+
+    @property
+    def cell_width(self) -> int:
+        """Numbers a cell, as it takes them."""
+        return self.network.cell_width
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of the weights and the precision."""
+        return f"{fingerprint(self.network)[:16]}-{self.precision}"
+
+    def fuse(self, cells: NDArray[np.floating], offsets: NDArray[np.integer]) -> Fused:
+        """Fuse the cells of many patches, as :func:`fuse` does."""
+        return fuse(self.network, cells, offsets, self.device, precision=self.precision)
+
+
+def load_fuser(device: str = "auto", precision: Precision = "float32") -> Fuser:
+    """Read the release's CCAF from this user's weights. Raises InputError where they are not there."""
+    return Fuser(load_ccaf(own_weights("ccaf")), device, precision)

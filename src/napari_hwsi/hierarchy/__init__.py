@@ -3,6 +3,7 @@
 from .analysis import analyze, extend
 from .filter import Kept, filter_paper, filter_release
 from .foreign import FeatureHierarchy, open_features
+from .fused import FusedCells, fuse_cells, fused_of, patches_of
 from .hierarchy import Hierarchy, open_result
 from .profile import PROFILES, Profile, profile_named
 from .store import default_store, has_result
@@ -10,6 +11,7 @@ from .store import default_store, has_result
 __all__ = [
     "PROFILES",
     "FeatureHierarchy",
+    "FusedCells",
     "Hierarchy",
     "Kept",
     "Profile",
@@ -18,8 +20,11 @@ __all__ = [
     "extend",
     "filter_paper",
     "filter_release",
+    "fuse_cells",
+    "fused_of",
     "has_result",
     "open_features",
     "open_result",
+    "patches_of",
     "profile_named",
 ]

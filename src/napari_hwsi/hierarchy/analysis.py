@@ -15,6 +15,7 @@ from ..progress import Progress, tell
 from ..slides import Slide, open_slide
 from ..tissue import TissueMask, check_normaliser, measurable_stain, region_grid, tissue_of
 from ..units import Box, as_box, intersect
+from .fusion import FUSED, fuse_region, fusion
 from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
 from .plan import PARTS, Plan, chosen_parts, make_plan
@@ -167,6 +168,7 @@ def _decompose(
         if place is not None:
             regions = sorted({*regions} & {*grid.regions_meeting(place)})
         _run(store, plan, slide, fitted, regions, progress)
+        _fuse(store, plan, progress)
         store.note_run(started, regions)
 
 
@@ -213,6 +215,16 @@ def _run(
     publish(store, plan, unreadable)
     if unreadable and len(unreadable) == total:
         raise next(iter(unreadable.values()))
+
+
+def _fuse(store: Store, plan: Plan, progress: Progress | None) -> None:
+    """Fuse the cells of kept patches wherever both parts are there, where the profile does so."""
+    state = fusion(store, plan, *(finished(store, plan, part).regions for part in PARTS))
+    for done, (region, key) in enumerate(state.missing.items()):
+        tell(progress, done, len(state.missing), "regions whose cells are fused")
+        store.journal.write(FUSED, key, region, fuse_region(store, plan, region))
+    if state.missing:
+        publish(store, plan)
 
 
 def _compute(

@@ -26,6 +26,7 @@ def arrays_from_cells(cells: Cells) -> dict[str, NDArray[np.generic]]:
         "vertices": cells.contours.vertices,
         "vertex_offsets": cells.contours.offsets,
         **table,
+        **({} if cells.tokens is None else {"tokens": cells.tokens}),
     }
 
 
@@ -42,4 +43,5 @@ def cells_from_arrays(arrays: Arrays, type_names: Sequence[str], mpp: Mpp) -> Ce
         probabilities=arrays["probabilities"],
         mpp=mpp,
         table=pd.DataFrame(table),
+        tokens=arrays.get("tokens"),
     )

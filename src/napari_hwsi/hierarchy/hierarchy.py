@@ -23,7 +23,7 @@ from .plan import PARTS, grid_from_facts
 from .profile import Profile, profile_named
 from .store import DONE, Store
 
-Scale: TypeAlias = Literal["patch", "region"]
+Scale: TypeAlias = Literal["cell", "patch", "region"]
 
 _BOX = ("y0", "x0", "y1", "x1")
 _PATCH_COLUMNS = (
@@ -62,6 +62,7 @@ class Hierarchy:
         self.facts: dict[str, Any] = self._store.facts()
         self._regions: dict[str, Any] = self._store.sidecar("regions")
         self._sidecars = {part: self._store.sidecar(part) for part in PARTS}
+        self._fuser: dict[str, Any] | None = self._store.sidecar("ccaf")["fuser"]
         self.slide_facts: dict[str, Any] = self.facts | self._store.sidecar("slide")
 
     def __repr__(self) -> str:
@@ -231,25 +232,29 @@ class Hierarchy:
 
     @cached_property
     def cells(self) -> Cells:
-        """All cells, by region; none where no region's cells are done."""
+        """All cells, by region, without their vectors (:meth:`cells_in` gives these); none where no region's
+        cells are done.
+        """
         return self._cells(0, len(self.grid))
 
-    def cells_in(self, box: Sequence[float]) -> Cells:
+    def cells_in(self, box: Sequence[float], tokens: bool = False) -> Cells:
         """Return the cells whose centroid lies in a half-open box (y0, x0, y1, x1), level-0 px.
 
-        Only the regions that meet the box are read. Raises InputError for an empty box.
+        Only the regions that meet the box are read. tokens: with their vectors, where the segmenter gave
+        any. Raises InputError for an empty box.
         """
         regions = self.grid.regions_meeting(as_box(box))
-        parts = [self._cells(region, region + 1) for region in regions] or [self._cells(0, 0)]
+        parts = [self._cells(region, region + 1, tokens) for region in regions] or [self._cells(0, 0, tokens)]
         return Cells.concatenate(parts).in_box(box)
 
     def cell_column(self, name: str) -> NDArray[Any]:
-        """Return one column of all cells, in the row order of :attr:`cells`, (N,) or (N, 2).
+        """Return one column of all cells, in the row order of :attr:`cells`, (N,) or (N, numbers).
 
-        name: 'centroids', 'types', 'probabilities', or a measurement such as 'table/area_um2'.
+        name: 'centroids', 'types', 'probabilities', a measurement such as 'table/area_um2', or 'tokens', the
+        segmenter's vectors, where it gave any.
         Raises InputError for a column that the cells do not have.
         """
-        names = self._store.cell_columns()
+        names = [*self._store.cell_columns(), *(["tokens"] if self._store.token_width else [])]
         if not self._sidecars["cells"]["regions"] and name.startswith(TABLE):
             return np.empty(0, np.float32)  # what is measured is known once there are cells
         if name not in names:
@@ -257,11 +262,11 @@ class Hierarchy:
         values, double = self._read(f"cells/{name}"), self._read("cells/double")
         return values[~double] if double.any() else values
 
-    def _cells(self, first: int, last: int) -> Cells:
+    def _cells(self, first: int, last: int, tokens: bool = False) -> Cells:
         """Return the cells of regions ``first`` up to ``last``."""
         self._check_current()
         rows = self._store.cell_rows(first, last)
-        arrays, double = self._store.cells_of(rows), self._read("cells/double", rows)
+        arrays, double = self._store.cells_of(rows, tokens), self._read("cells/double", rows)
         y, x = self.slide_facts["mpp"]
         cells = cells_from_arrays(arrays, self.type_names, (y, x))
         return cells.select(~double) if double.any() else cells
@@ -270,17 +275,58 @@ class Hierarchy:
         """Return scores float32 (N,) of places and their boxes int64 (N, 4).
 
         kind 'filter': at scale 'patch' the relevance of every valid patch, at scale 'region' the mean
-        relevance of its kept patches. Raises InputError for what the result does not hold.
+        relevance of its kept patches. kind 'ccaf', at scale 'cell': the share of each cell of the kept
+        patches in the attention of its patch, with what the patch looks at itself they sum to one. Raises
+        InputError for what the result does not hold.
         """
-        if kind != "filter" or scale not in ("patch", "region"):
-            raise InputError(
-                f"This result holds scores of kind 'filter' at scale 'patch' and 'region', not {kind!r} "
-                f"at {scale!r}."
-            )
+        held = {("patch", "filter"), ("region", "filter")} | ({("cell", "ccaf")} if self.fuses else set())
+        if (scale, kind) not in held:
+            there = ", ".join(f"{k!r} at scale {s!r}" for s, k in sorted(held))
+            raise InputError(f"This result holds scores of kind {there}; not {kind!r} at {scale!r}.")
         return (
             self._read(f"attention/{kind}/{scale}/scores"),
             self._read(f"attention/{kind}/{scale}/boxes"),
         )
+
+    @property
+    def fuses(self) -> bool:
+        """Whether CCAF fused the cells of kept patches."""
+        return self._fuser is not None
+
+    @cached_property
+    def cell_shares(self) -> NDArray[np.float32]:
+        """The ``attention("cell", "ccaf")`` of each of :attr:`cells`, float32 (N,); NaN outside kept patches.
+
+        Raises InputError where no cells are fused.
+        """
+        scores, _ = self.attention("cell", "ccaf")
+        double = self._read("cells/double")
+        shares = np.full(len(double), np.nan, np.float32)
+        shares[self._read("attention/ccaf/cell/rows")] = scores
+        return shares[~double]
+
+    @cached_property
+    def cell_tokens(self) -> NDArray[np.float32]:
+        """What CCAF makes of the cells of each of :attr:`selected_patches`, float32 (K, C).
+
+        0 where a patch holds no cell, NaN where its cells are not done. Raises InputError where no cells are
+        fused.
+        """
+        if not self.fuses:
+            raise InputError(
+                f"No cells of {self.path} are fused. Analyse with a profile that does so, such as 'release'."
+            )
+        tokens, kept = self._read("ccaf/tokens"), self.selected_patches
+        rows = {
+            key: i
+            for i, key in enumerate(zip(self._read("ccaf/region"), self._read("ccaf/patch"), strict=True))
+        }
+        place = np.array(
+            [rows.get(key, -1) for key in zip(kept["region"], kept["patch"], strict=True)], np.int64
+        )
+        out = np.full((len(kept), tokens.shape[1]), np.nan, np.float32)
+        out[place >= 0] = tokens[place[place >= 0]]
+        return out
 
     def phrase_scores(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of each row of :attr:`patches` to each phrase, float32 (P, M).

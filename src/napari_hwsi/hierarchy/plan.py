@@ -22,6 +22,7 @@ from .profile import Profile, profile_named
 from .store import FORMAT, FORMAT_VERSION, Store
 
 if TYPE_CHECKING:
+    from ..encoders.ccaf import Fuser
     from ..encoders.region import Hipt
 
 PARTS = ("patches", "cells")
@@ -38,9 +39,9 @@ class Plan:
 
     slide: facts of the slide; fractions: float32 (R,) tissue share of each region; regions: encoder of
     regions, None where their vectors are means of those of their patches; normaliser: of the patches'
-    colours, fitted to the slide; parts: those asked for; phrases: of the patch scores; settings: facts of
-    each part; keys: hash of each part's settings and inputs; base: hash of what all parts stand on
-    (slide, grid, tissue).
+    colours, fitted to the slide; fuser: of the cells of kept patches, None where there is none; parts:
+    those asked for; phrases: of the patch scores; settings: facts of each part; keys: hash of each part's
+    settings and inputs; base: hash of what all parts stand on (slide, grid, tissue).
     A part that is not asked for keeps the settings it has in the store.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     encoder: PatchEncoder
     regions: Hipt | None
     normaliser: Normaliser | None
+    fuser: Fuser | None
     parts: tuple[str, ...]
     phrases: tuple[str, ...]
     settings: Mapping[str, Mapping[str, Any]]
@@ -151,6 +153,10 @@ def make_plan(
     if "cells" in standing and standing["cells"]["base"] == base:
         settings["cells"] = standing["cells"]["settings"]
     encoder.encode_text(words)
+    # CCAF takes the cell vectors of one segmenter; those of others it was not made for
+    own_cells = settings["cells"]["segmenter"]["name"] == profile.segmenter
+    has_cells = "cells" in parts or ("cells" in standing and bool(standing["cells"]["regions"]))
+    fuser = profile.fuser(device) if own_cells and has_cells else None
     return Plan(
         slide=slide_facts(slide, stain, tissue),
         grid=grid,
@@ -159,6 +165,7 @@ def make_plan(
         encoder=encoder,
         regions=regions,
         normaliser=normaliser,
+        fuser=fuser,
         parts=parts,
         phrases=words,
         settings=settings,

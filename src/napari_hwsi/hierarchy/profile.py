@@ -10,6 +10,7 @@ from ..encoders import DescriptorEncoder, PatchEncoder, load
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    from ..encoders.ccaf import Fuser
     from ..encoders.region import Hipt
 
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Profile:
     """encoder: of patches, and of phrases in the same space; segmenter: of cells; phrases: what patches are
     scored by unless told otherwise; regions: how a region gets its vector, 'mean' of its patch vectors or
-    'hipt'. The encoders are names of the registry, or that of the descriptor.
+    'hipt'; fuses: whether CCAF fuses the cells of its segmenter. The encoders are names of the registry, or
+    that of the descriptor.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Profile:
     segmenter: str
     phrases: tuple[str, ...]
     regions: Literal["mean", "hipt"] = "mean"
+    fuses: bool = False
 
     def patch_encoder(self, device: str = "auto") -> PatchEncoder:
         """Return the encoder of patches, ready to use; raises InputError where its weights are not here."""
@@ -40,6 +43,14 @@ class Profile:
         from ..encoders.region import load_hipt
 
         return load_hipt(device)
+
+    def fuser(self, device: str = "auto") -> Fuser | None:
+        """Return CCAF, None where cells are not fused; raises InputError where its weights are not here."""
+        if not self.fuses:
+            return None
+        from ..encoders.ccaf import load_fuser
+
+        return load_fuser(device)
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -73,6 +84,7 @@ PROFILES: Mapping[str, Profile] = {
             "stroma",
         ),
         regions="hipt",
+        fuses=True,
     ),
 }
 

@@ -23,6 +23,7 @@ from .cell_arrays import TABLE, cells_from_arrays
 from .columns import Columns
 from .files import digest
 from .filter import filter_release, mean_cosine, redundant
+from .fusion import FUSED, Fusion, fusion
 from .plan import PARTS, Plan, grid_facts
 from .regions import PATCH_ARRAYS
 from .seams import Seams
@@ -62,15 +63,17 @@ def publish(store: Store, plan: Plan, unreadable: Mapping[int, Exception] | None
         "cells": digest([parts["cells"].key, parts["cells"].regions]),
     }
     reasons = _reasons(store, plan, parts, unreadable or {})
+    fused = fusion(store, plan, parts["patches"].regions, parts["cells"].regions)
+    contents["ccaf"] = digest(fused.done)
     classes = hashlib.sha256(plan.tissue.classes.tobytes()).hexdigest()
     contents["all"] = digest([contents, plan.slide, plan.facts, reasons, classes])
-    if store.exists() and not any(state.waiting for state in parts.values()):
+    if store.exists() and not fused.waiting and not any(state.waiting for state in parts.values()):
         stale = any(store.sidecar(part)["key"] != state.key for part, state in parts.items())
         if stale or store.sidecar("regions")["content"] == contents["all"]:
             return
     with store.journal.replacing() as folder:
-        _Draft(store, plan, parts, contents, reasons, folder).write()
-    store.journal.clear(plan.parts)
+        _Draft(store, plan, parts, contents, reasons, fused, folder).write()
+    store.journal.clear((*plan.parts, FUSED))
 
 
 def _reasons(
@@ -95,10 +98,11 @@ class _Draft:
         parts: Mapping[str, Finished],
         contents: Mapping[str, str],
         reasons: Mapping[str, str],
+        fused: Fusion,
         folder: Path,
     ) -> None:
         self._store, self._plan, self._parts = store, plan, parts
-        self._contents, self._reasons = contents, reasons
+        self._contents, self._reasons, self._fused = contents, reasons, fused
         self._root = zarr.create_group(str(folder), attributes=plan.facts)
         regions = len(plan.grid)
         self._vectors = np.zeros((regions, plan.region_width), np.float32)
@@ -115,6 +119,8 @@ class _Draft:
         else:
             self._counts = self._store.read("cells/patch_counts")
             self._n_cells = self._store.read("regions/n_cells")
+            self._offsets = self._store.read("cells/offsets")
+        self._write_fused()
         self._write_regions()
         self._write_slide()
 
@@ -181,8 +187,8 @@ class _Draft:
             each.close()
 
     def _write_cells(self) -> None:
-        measurements = self._measurements()
-        group = self._group("cells", "cells", measurements=measurements)
+        measurements, width = self._measured()
+        group = self._group("cells", "cells", measurements=measurements, token_width=width)
         columns = Columns(
             group,
             {
@@ -193,6 +199,7 @@ class _Draft:
                 "vertex_offsets": ("int64", ()),
                 "double": ("bool", ()),
                 **{f"{TABLE}{name}": ("float32", ()) for name in measurements},
+                **({"tokens": ("float32", (width,))} if width else {}),
             },
         )
         columns.append(vertex_offsets=np.zeros(1))
@@ -202,7 +209,9 @@ class _Draft:
         seams = Seams(self._plan.grid, mpp)
         for region in self._parts["cells"].regions:
             cells = self._cells_of(region)
-            seams.add(region, cells_from_arrays(cells, names, mpp))
+            seams.add(
+                region, cells_from_arrays({k: v for k, v in cells.items() if k != "tokens"}, names, mpp)
+            )
             rows[region] = len(cells["centroids"])
             columns.append(vertex_offsets=cells.pop("vertex_offsets")[1:] + vertices, **cells)
             vertices += len(cells["vertices"])
@@ -211,13 +220,50 @@ class _Draft:
         self._n_cells[done] = self._counts[done].sum(1)
         columns.append(double=double)
         columns.close()
-        group.create_array("offsets", data=np.concatenate([[0], rows.cumsum()]))
+        self._offsets = np.concatenate([[0], rows.cumsum()])
+        group.create_array("offsets", data=self._offsets)
         group.create_array("patch_counts", data=self._counts)
 
-    def _measurements(self) -> list[str]:
+    def _measured(self) -> tuple[list[str], int]:
+        """Return what is measured of each cell, and the width of its vector."""
         for region in self._parts["cells"].regions:
-            return [name.removeprefix(TABLE) for name in self._cells_of(region) if name.startswith(TABLE)]
-        return []
+            cells = self._cells_of(region)
+            names = [name.removeprefix(TABLE) for name in cells if name.startswith(TABLE)]
+            return names, cells["tokens"].shape[1] if "tokens" in cells else 0
+        return [], 0
+
+    def _write_fused(self) -> None:
+        fused, fuser = self._fused, self._plan.fuser
+        facts = None if fuser is None else {"name": fuser.name, "version": fuser.version}
+        group = self._root.create_group(
+            FUSED, attributes={"content": self._contents["ccaf"], "fuser": facts, "keys": fused.done}
+        )
+        width = 0 if fuser is None else fuser.width
+        by_patch = Columns(
+            group,
+            {
+                "region": ("int32", ()),
+                "patch": ("int16", ()),
+                "n_cells": ("int32", ()),
+                "tokens": ("float32", (width,)),
+            },
+        )
+        attention = self._root.create_group("attention/ccaf/cell")
+        by_cell = Columns(
+            attention, {"scores": ("float32", ()), "boxes": ("int64", (4,)), "rows": ("int64", ())}
+        )
+        rows = np.zeros((2, len(self._plan.grid)), np.int64)
+        for region in map(int, fused.done):
+            arrays = fused.read(self._store, region)
+            local = arrays.pop("cells")
+            patches = {name: arrays[name] for name in ("patch", "n_cells", "tokens")}
+            by_patch.append(region=np.full(len(arrays["patch"]), region), **patches)
+            by_cell.append(scores=arrays["scores"], boxes=arrays["boxes"], rows=local + self._offsets[region])
+            rows[:, region] = len(arrays["patch"]), len(local)
+        by_patch.close()
+        by_cell.close()
+        for name, counts in zip(("patch_offsets", "cell_offsets"), rows, strict=True):
+            group.create_array(name, data=np.concatenate([[0], counts.cumsum()]))
 
     def _patches_of(self, region: int) -> dict[str, NDArray[Any]]:
         state = self._parts["patches"]
@@ -234,7 +280,7 @@ class _Draft:
         state = self._parts["cells"]
         if region in state.waiting:
             return self._store.journal.read("cells", state.key, region)
-        return self._store.cells_of(self._store.cell_rows(region, region + 1))
+        return self._store.cells_of(self._store.cell_rows(region, region + 1), tokens=True)
 
     def _write_regions(self) -> None:
         plan = self._plan

@@ -44,7 +44,7 @@ class Seams:
         rows = pd.DataFrame({"row": self._total + near})
         self._near.append(replace(cells.select(near), table=rows))
         self._regions.append(region)
-        self._patches.append(region * PER_SIDE**2 + self._patch_of(region, cells))
+        self._patches.append(region * PER_SIDE**2 + patch_of(self._grid, region, cells.centroids))
         self._total += len(cells.centroids)
 
     def resolve(self) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
@@ -65,9 +65,11 @@ class Seams:
             counts[self._regions] = found[self._regions]
         return double, counts
 
-    def _patch_of(self, region: int, cells: Cells) -> NDArray[np.int64]:
-        boxes = self._grid.patch_boxes(region)
-        y, x = cells.centroids.astype(np.float64).T
-        row = np.searchsorted(boxes[::PER_SIDE, 0], y, "right") - 1
-        column = np.searchsorted(boxes[:PER_SIDE, 1], x, "right") - 1
-        return np.asarray(np.clip(row, 0, PER_SIDE - 1) * PER_SIDE + np.clip(column, 0, PER_SIDE - 1))
+
+def patch_of(grid: Grid, region: int, places: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return in which of a region's patches each place (N, 2) lies, level-0 px (y, x); int64 (N,)."""
+    boxes = grid.patch_boxes(region)
+    y, x = places.astype(np.float64).T
+    row = np.searchsorted(boxes[::PER_SIDE, 0], y, "right") - 1
+    column = np.searchsorted(boxes[:PER_SIDE, 1], x, "right") - 1
+    return np.asarray(np.clip(row, 0, PER_SIDE - 1) * PER_SIDE + np.clip(column, 0, PER_SIDE - 1))

@@ -33,10 +33,17 @@ cells/centroids                     float32 (N, 2)
 cells/types, probabilities          uint8, f32 (N,)
 cells/vertices, vertex_offsets      f32 (V, 2), int64   contour i: offsets [i] to [i + 1], (N + 1,)
 cells/table/…                       float32 (N,)        the measurements, named with their units
+cells/tokens                        float32 (N, T)      the segmenter's vectors, where it gives any
 cells/double                        bool (N,)           found from both sides of a seam: not counted
 cells/patch_counts                  int32 (R, 256)      cells of each patch, −1 where not done
 attention/filter/patch/…            scores, boxes       relevance of the valid patches
 attention/filter/region/…           scores, boxes (K,)  mean relevance of the kept patches
+attention/ccaf/cell/…               scores, boxes (F,)  share of each fused cell in the attention of its
+                                                        patch, the mean of the heads; ``rows`` in cells
+ccaf/region, patch                  int32, int16 (S,)   kept patches whose cells are fused, by region, rank
+ccaf/n_cells                        int32 (S,)          of them; they follow one another in attention/ccaf
+ccaf/tokens                         float32 (S, C)      the cell token of each, 0 where it has no cell
+ccaf/patch_offsets, cell_offsets    int64 (R + 1,)      rows of region i here, and in attention/ccaf
 ==================================  ==================  ===========================================
 
 The attributes of each group are its sidecar of facts: its settings, the ``key`` that is
@@ -154,6 +161,11 @@ class Store:
         group, _, name = array.partition("/")
         return self._at(group, lambda place: _attributes(place / name / "zarr.json"), name)
 
+    @property
+    def token_width(self) -> int:
+        """Numbers of the vector that the segmenter gave each cell, 0 where it gave none."""
+        return int(self.sidecar("cells")["token_width"])
+
     def cell_columns(self) -> list[str]:
         """Return the names of the cell arrays that have a row a cell and are not worked out from others."""
         measured = self.sidecar("cells")["measurements"]
@@ -164,11 +176,15 @@ class Store:
         offsets = self.read("cells/offsets", slice(first, last + 1))
         return slice(int(offsets[0]), int(offsets[-1]))
 
-    def cells_of(self, rows: slice) -> dict[str, NDArray[Any]]:
-        """Return some rows of the cells, doubles included; contour offsets count from the first vertex."""
+    def cells_of(self, rows: slice, tokens: bool = False) -> dict[str, NDArray[Any]]:
+        """Return some rows of the cells, doubles included; contour offsets count from the first vertex.
+
+        tokens: with their vectors, where they have any.
+        """
         offsets = self.read("cells/vertex_offsets", slice(rows.start, rows.stop + 1))
+        names = [*self.cell_columns(), *(["tokens"] if tokens and self.token_width else [])]
         return {
-            **{name: self.read(f"cells/{name}", rows) for name in self.cell_columns()},
+            **{name: self.read(f"cells/{name}", rows) for name in names},
             "vertices": self.read("cells/vertices", slice(int(offsets[0]), int(offsets[-1]))),
             "vertex_offsets": offsets - offsets[0],
         }

@@ -15,6 +15,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from napari.layers import Shapes as ShapesLayer
+from numpy.typing import NDArray
 
 from ..evidence import Evidence
 from ..slides import Slide
@@ -59,13 +60,20 @@ UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
 _FEATURES_COLOUR = "#56B4E9"
 _EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
-_CONTOURS = {"cells": 1, "patches": 3, "tissue": 2, "classes": 1}  # pixels of the level that is shown
+_CONTOURS = {
+    "cells": 1,
+    "attention": 1,
+    "patches": 3,
+    "tissue": 2,
+    "classes": 1,
+}  # pixels of the level that is shown
 _TITLES: dict[Part, str] = {
     "tissue": "Tissue",
     "classes": "Tissue and artefacts",
     "regions": "Regions",
     "patches": "Kept patches",
     "cells": "Nuclei",
+    "attention": "Nuclei by attention",
     "evidence": "Evidence",
 }
 
@@ -200,6 +208,25 @@ def cells_data(slide: Slide, cells: Cells) -> LayerData:
     }
     levels = pyramid(slide.shape, draw_cells(cells, labels, slide.require_mpp()))
     return levels, _kwargs(slide, "cells", kwargs), "labels"
+
+
+def attention_data(
+    slide: Slide, cells: Cells, shares: NDArray[np.float32], sets: NDArray[np.int64]
+) -> LayerData:
+    """Return the layer of nuclei coloured by their share of attention (viridis), with their table.
+
+    shares: (N,); sets: (N,), which of the fused sets each is in. Raises ResolutionError without mpp.
+    """
+    labels = encode(score_classes(shares), len(score_colours().colors) - 1)
+    kwargs = {
+        "multiscale": True,
+        "opacity": 1.0,
+        "colormap": score_colours(),
+        "features": _by_label(cells.table.assign(share=shares, fused_set=sets), labels),
+        **placing(slide),
+    }
+    levels = pyramid(slide.shape, draw_cells(cells, labels, slide.require_mpp()))
+    return levels, _kwargs(slide, "attention", kwargs), "labels"
 
 
 def evidence_data(slide: Slide, evidence: Sequence[Evidence]) -> LayerData:

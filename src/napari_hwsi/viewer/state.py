@@ -17,7 +17,7 @@ from ..slides import Slide
 if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
-Part: TypeAlias = Literal["tissue", "classes", "regions", "patches", "cells", "evidence"]
+Part: TypeAlias = Literal["tissue", "classes", "regions", "patches", "cells", "attention", "evidence"]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
 FOUND, HIDDEN = "hwsi_found", "hwsi_hidden"

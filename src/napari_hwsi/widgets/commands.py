@@ -8,6 +8,7 @@ import napari
 
 from .analyse_dock import AnalyseDock
 from .ask_dock import AskDock
+from .ccaf_dock import CcafDock
 from .cells_dock import CellsDock
 from .dock import SlideWidget
 from .minimap_dock import MinimapDock
@@ -21,6 +22,7 @@ _NAMES: dict[type[SlideWidget], str] = {
     MinimapDock: "Minimap",
     CellsDock: "Segment cells",
     AnalyseDock: "Analyse",
+    CcafDock: "CCAF",
     AskDock: "Ask",
 }
 _MEASURE = "How many nuclei are in this view, how large are they, and where are they densest?"
@@ -40,7 +42,7 @@ def open_dock(viewer: napari.Viewer, kind: type[D]) -> D:
 
 def open_all(viewer: napari.Viewer) -> AskDock:
     """Show all docks, those with forms as tabs of one place with Ask in front, and return that."""
-    for kind in (MinimapDock, SlideDock, CellsDock, AnalyseDock):
+    for kind in (MinimapDock, SlideDock, CellsDock, AnalyseDock, CcafDock):
         open_dock(viewer, kind)
     return open_dock(viewer, AskDock)
 

@@ -63,6 +63,19 @@ PHRASES = "One phrase a line. Patches are kept by how well they fit these."
 ANALYSE = "Find tissue, nuclei and the patches worth reading; the layers appear as parts are finished."
 OPEN_RESULT = "Open a result that was computed earlier."
 
+CCAF_SCOPE = (
+    "Visible region: the nuclei on the screen, patch by patch of the grid (128 µm).\n"
+    "Drawn shapes: the nuclei in them, all as one set.\n"
+    "Kept patches: those that the analysis kept; taken from the result where it has fused them."
+)
+CCAF_DEVICE = "Where the network runs; on a GPU in mixed precision (bfloat16)."
+FUSE = (
+    "Cell-Cell Attention Fusion: what a patch's cells come to, and how much each counts in it.\n"
+    "It takes nuclei found with cellvit, and the weights of DINOv2 small."
+)
+MOST_ATTENDED = "The nuclei with the largest shares. Choosing one shows it on the slide."
+LIKENESS = "Choose a patch: the others are listed by the cosine of their cell tokens to its own."
+
 ANSWERER = (
     "Measured: facts computed from the result; no model, nothing leaves this machine.\n"
     "Server: a model behind an OpenAI-compatible address, which is sent the picture shown below."
