@@ -209,6 +209,8 @@ class _Draft:
         seams = Seams(self._plan.grid, mpp)
         for region in self._parts["cells"].regions:
             cells = self._cells_of(region)
+            if not width:
+                cells.pop("tokens", None)
             seams.add(
                 region, cells_from_arrays({k: v for k, v in cells.items() if k != "tokens"}, names, mpp)
             )
@@ -226,11 +228,13 @@ class _Draft:
 
     def _measured(self) -> tuple[list[str], int]:
         """Return what is measured of each cell, and the width of its vector."""
+        names: list[str] = []
         for region in self._parts["cells"].regions:
             cells = self._cells_of(region)
             names = [name.removeprefix(TABLE) for name in cells if name.startswith(TABLE)]
-            return names, cells["tokens"].shape[1] if "tokens" in cells else 0
-        return [], 0
+            if len(cells["centroids"]):  # where there are none, nothing tells how wide their vectors are
+                return names, cells["tokens"].shape[1] if "tokens" in cells else 0
+        return names, 0
 
     def _write_fused(self) -> None:
         fused, fuser = self._fused, self._plan.fuser
