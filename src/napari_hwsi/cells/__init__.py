@@ -3,8 +3,8 @@
 from .cells import Cells
 from .cellvit import CellViTSegmenter
 from .classical import Classical, StainLevels
-from .contours import Contours
-from .exchange import ending_of, write_cells
+from .contours import Contours, trace
+from .exchange import ending_of, write_cells, write_objects
 from .neighbours import Graph
 from .seams import resolve_seams
 from .segment import segment_cells, segment_owned
@@ -30,5 +30,7 @@ __all__ = [
     "segment_cells",
     "segment_owned",
     "segmenters",
+    "trace",
     "write_cells",
+    "write_objects",
 ]

@@ -30,7 +30,7 @@ def drawn_area(viewer: ViewerModel, layer: Layer) -> Any:
     areas = []
     if drawing is not None:
         for i in chosen or range(len(drawing.data)):
-            outline = _outline(drawing.data[i][:, -2:], drawing.shape_type[i])
+            outline = outline_of(drawing.data[i][:, -2:], drawing.shape_type[i])
             if outline is not None:
                 world = [drawing.data_to_world(point)[-2:] for point in outline]
                 places = np.array([layer.world_to_data(point)[-2:] for point in world]) + 0.5
@@ -69,7 +69,8 @@ def _drawing(viewer: ViewerModel) -> ShapesLayer | None:
     return drawings[-1] if drawings else None
 
 
-def _outline(corners: NDArray[Any], kind: str) -> NDArray[Any] | None:
+def outline_of(corners: NDArray[Any], kind: str) -> NDArray[Any] | None:
+    """Return the outline (M, 2) of a drawn rectangle, polygon or ellipse; None of a line."""
     if kind in ("rectangle", "polygon"):
         return corners
     if kind == "ellipse":  # napari keeps the corners of its bounding rectangle

@@ -207,7 +207,9 @@ def cells_data(slide: Slide, cells: Cells) -> LayerData:
         **placing(slide),
     }
     levels = pyramid(slide.shape, draw_cells(cells, labels, slide.require_mpp()))
-    return levels, _kwargs(slide, "cells", kwargs), "labels"
+    kwargs = _kwargs(slide, "cells", kwargs)
+    kwargs["metadata"]["hwsi_cells"] = cells
+    return levels, kwargs, "labels"
 
 
 def attention_data(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..cells import Cells
 
 ENDINGS = (".geojson", ".geojson.gz", ".parquet", ".csv", ".zarr")
@@ -52,4 +54,25 @@ def write_cells(cells: Cells, path: str | Path, origin: Sequence[float] = (0, 0)
     writers[ending](path)
 
 
-__all__ = ["ENDINGS", "ending_of", "write_cells"]
+def write_objects(
+    shapes: Sequence[Any],
+    path: str | Path,
+    object_type: str,
+    table: pd.DataFrame,
+    name: str | None = None,
+    origin: Sequence[float] = (0, 0),
+) -> None:
+    """Write shapely geometries (x, y; level-0 px) as QuPath's objects, all of the class ``name``.
+
+    object_type: 'annotation' or 'detection'; table: a row a geometry, numbers become measurements and
+    all else metadata; origin: see :meth:`Cells.to_geojson`. Raises InputError for another ending than
+    GeoJSON's, StoreError when it cannot be written.
+    """
+    from .geojson import write_geometries
+
+    if not ending_of(path).startswith(".geojson"):
+        raise InputError(f"{path} must end in .geojson or .geojson.gz.")
+    write_geometries(shapes, Path(path), object_type, table, name, origin)
+
+
+__all__ = ["ENDINGS", "ending_of", "write_cells", "write_objects"]

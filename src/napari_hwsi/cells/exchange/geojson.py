@@ -61,16 +61,18 @@ def write_geojson(cells: Cells, path: Path, origin: Sequence[float] = (0, 0)) ->
             between = b",\n"
 
 
-def write_objects(
-    shapes: Sequence[Any], path: Path, object_type: str, table: pd.DataFrame, name: str | None = None
+def write_geometries(
+    shapes: Sequence[Any],
+    path: Path,
+    object_type: str,
+    table: pd.DataFrame,
+    name: str | None,
+    origin: Sequence[float],
 ) -> None:
-    """Write shapely geometries (x, y; level-0 px) as QuPath's objects, all of the class ``name``.
-
-    object_type: 'annotation' or 'detection'; table: a row a geometry, numbers become measurements and
-    all else metadata. Raises StoreError when it cannot be written.
-    """
+    """Write geometries as :func:`.write_objects` says, a line each."""
+    moved = shapely.transform(np.array(shapes, object), lambda places: places - (origin[1], origin[0]))
     with _collection(path, None) as file:
-        for i, (shape, row) in enumerate(zip(shapes, table.to_dict("records"), strict=True)):
+        for i, (shape, row) in enumerate(zip(moved, table.to_dict("records"), strict=True)):
             properties: dict[str, Any] = {"objectType": object_type}
             if name:
                 properties["classification"] = json.loads(_classification(name, 0))
