@@ -23,8 +23,8 @@ def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=blind, check=False)
 
 
-def test_a_slide_is_opened_analysed_and_asked_about(data: Path, tmp_path: Path) -> None:
-    done = demo("--slide", data / "wsi" / "HE_example_instanseg.ome.tif", "--output", tmp_path)
+def test_a_slide_is_opened_analysed_and_asked_about(piece: Path, tmp_path: Path) -> None:
+    done = demo("--slide", piece, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "How many nuclei are in this view" in done.stdout
     assert "nuclei in this view. The nuclei are densest at" in done.stdout
@@ -33,7 +33,7 @@ def test_a_slide_is_opened_analysed_and_asked_about(data: Path, tmp_path: Path) 
     cyan = np.abs(after[..., :3].astype(int) - (0, 229, 255)).max(-1) < 12
     assert cyan.sum() > 500  # the places the answer rests on are outlined
     assert (np.abs(before[..., :3].astype(int) - (0, 229, 255)).max(-1) < 12).sum() < cyan.sum() / 10
-    assert (tmp_path / "HE_example_instanseg.ome.hwsi.zarr").is_dir()
+    assert (tmp_path / "piece.hwsi.zarr").is_dir()
 
 
 def test_fluorescence_is_shown_and_what_still_works_is_said(data: Path, tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def examine(profile: str = "pocket") -> list[Finding]:
             "Slide formats",
             "ok",
             "verified on real files: Aperio SVS (JPEG, JPEG 2000), Hamamatsu NDPI, OME-TIFF. Verified on "
-            "files written from real slides: DICOM, OME-Zarr 0.4 and 0.5, tiled and flat TIFF, PNG, JPEG, "
-            "BMP, WebP. Unverified, as OpenSlide gives them: MIRAX, Leica, Ventana, Philips, Trestle, "
+            "written files: DICOM, OME-Zarr 0.4 and 0.5, tiled and flat TIFF, Leica SCN, PNG, JPEG, BMP, "
+            "WebP. Unverified, as OpenSlide gives them: MIRAX, Ventana, Philips, Trestle, "
             "Sakura, Zeiss",
         ),
         _extra(

@@ -15,6 +15,7 @@ from skimage.registration import phase_cross_correlation
 from napari_hwsi.slides import Slide, open_slide
 from napari_hwsi.slides.resample import area_resample
 from napari_hwsi.slides.tiff_level import TiffLevel
+from napari_hwsi.tissue import region_grid
 
 NAMES = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "test3-DAPI-2-387.ndpi")
 
@@ -112,21 +113,69 @@ def test_between_levels_it_is_the_area_mean_of_the_next_finer_one(data: Path, na
             np.testing.assert_array_equal(got, want)
 
 
+def write_leica(path: Path, image: np.ndarray, place: tuple[int, int], glass: tuple[int, int]) -> None:
+    """Write a Leica SCN of 0.5 µm/px: a scan at ``place`` of the glass, (y, x) px, and its overview."""
+    levels = [image, image[::4, ::4]]
+    macro = np.full((glass[0] // 32, glass[1] // 32, 3), 240, np.uint8)
+
+    def described(pages: dict[int, np.ndarray], size: tuple[int, ...], offset: tuple[int, int]) -> str:
+        nm = [500 * v for v in (*size, *offset)]
+        sizes = "".join(
+            f'<dimension sizeX="{page.shape[1]}" sizeY="{page.shape[0]}" ifd="{i}"/>'
+            for i, page in pages.items()
+        )
+        return (
+            f"<image><pixels>{sizes}</pixels>"
+            f'<view sizeY="{nm[0]}" sizeX="{nm[1]}" offsetY="{nm[2]}" offsetX="{nm[3]}"/>'
+            "<scanSettings><objectiveSettings><objective>20</objective></objectiveSettings><illuminationSettings>"
+            "<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings></image>"
+        )
+
+    overview = described({0: macro}, glass, (0, 0))
+    scan = described(dict(enumerate(levels, 1)), image.shape[:2], place)
+    text = (
+        '<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
+        f'<collection sizeY="{500 * glass[0]}" sizeX="{500 * glass[1]}">{overview}{scan}</collection></scn>'
+    )
+    options = {"photometric": "rgb", "compression": "zlib", "tile": (256, 256), "metadata": None}
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for i, (page, um) in enumerate(((macro, 16), (image, 0.5), (levels[1], 2))):
+            described_by = {"description": text} if i == 0 else {}
+            file.write(page, resolution=(1e4 / um,) * 2, resolutionunit=3, **described_by, **options)
+
+
+def test_a_scan_that_begins_somewhere_on_the_glass(tmp_path: Path) -> None:
+    """Its bounds are the file's, all round is background, and the grid of patches begins where it does."""
+    image = np.random.default_rng(3).integers(0, 256, (1024, 768, 3), np.uint8)
+    write_leica(tmp_path / "a.scn", image, (333, 517), (2048, 2304))
+    with open_slide(tmp_path / "a.scn") as slide, openslide.OpenSlide(tmp_path / "a.scn") as own:
+        assert (slide.backend, slide.vendor, slide.mpp) == ("openslide", "leica", (0.5, 0.5))
+        assert slide.shape == (2048, 2304)
+        assert slide.bounds == (333, 517, 1357, 1285)
+        np.testing.assert_array_equal(slide.read((333, 517), (1024, 768)), image)
+        for level, step in ((0, 1), (1, 4)):
+            for y, x in ((-9, -5), (301, 503), (1349, 1279), (1999, 2251), (1351, 501), (330, 1281)):
+                for dy, dx in ((0, 0), (1, 2)):
+                    place = (y + dy * step, x + dx * step)
+                    got = slide.read(place, (150, 130), level=level)
+                    np.testing.assert_allclose(got, reference(own, place, (150, 130), level), atol=1)
+        first = region_grid(slide).patch_boxes(0)[0]
+        assert tuple(first[:2]) == slide.bounds[:2]
+
+
 def test_two_backends_give_the_same_pixels(data: Path) -> None:
     for name in NAMES:
-        with open_slide(data / "wsi" / name, backend="openslide") as a:
-            try:
-                b = open_slide(data / "wsi" / name, backend="tifffile")
-            except OSError:
-                continue
-            with b:
-                for level in range(len(b.level_shapes)):
-                    origin = tuple(int(37 * step) for step in a.level_downsamples[level])
-                    np.testing.assert_allclose(
-                        a.read(origin, (150, 130), level=level).astype(int),
-                        b.read(origin, (150, 130), level=level).astype(int),
-                        atol=1 if level == 0 else 2,
-                    )
+        both = (open_slide(data / "wsi" / name, backend=backend) for backend in ("openslide", "tifffile"))
+        a, b = both
+        with a, b:
+            assert a.level_shapes[: len(b.level_shapes)] == b.level_shapes
+            for level in range(len(b.level_shapes)):
+                origin = tuple(int(37 * step) for step in a.level_downsamples[level])
+                np.testing.assert_allclose(
+                    a.read(origin, (150, 130), level=level).astype(int),
+                    b.read(origin, (150, 130), level=level).astype(int),
+                    atol=1,
+                )
 
 
 @pytest.mark.parametrize("name", NAMES[1:])

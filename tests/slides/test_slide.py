@@ -175,19 +175,33 @@ def test_levels_can_be_sliced_in_any_way(cmu: Path) -> None:
         np.testing.assert_array_equal(level[2960:, ::-700, 1], whole[2960:, ::-700, 1])
 
 
-def test_a_pyramid_in_subifds_is_read_at_every_level(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", [None, "jpeg"])
+@pytest.mark.parametrize("axes", ["YXS", "SYX"])
+def test_a_pyramid_in_subifds_is_read_at_every_level(tmp_path: Path, axes: str, compression: str) -> None:
+    """Its colours interleaved, or a plane of tiles each; OpenSlide, which sees level 0 alone, agrees."""
     image = np.random.default_rng(4).integers(0, 256, (1200, 900, 3), np.uint8)
+    levels = [image, image[::2, ::2], image[::4, ::4]]
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
-        options = {"photometric": "rgb", "tile": (256, 256)}
-        metadata = {"axes": "YXS", "PhysicalSizeX": 0.3, "PhysicalSizeY": 0.25}
-        file.write(image, subifds=2, metadata=metadata, **options)
-        for step in (2, 4):
-            file.write(image[::step, ::step], subfiletype=1, **options)
+        options = {"photometric": "rgb", "tile": (256, 256), "compression": compression}
+        options |= {"planarconfig": "contig" if axes == "YXS" else "separate"}
+        metadata = {"axes": axes, "PhysicalSizeX": 0.3, "PhysicalSizeY": 0.25}
+        first, *others = (np.moveaxis(level, -1, axes.index("S")) for level in levels)
+        file.write(first, subifds=2, metadata=metadata, **options)
+        for level in others:
+            file.write(level, subfiletype=1, **options)
     with open_slide(tmp_path / "a.ome.tif") as slide:
         assert slide.backend == "tifffile"
         assert slide.mpp == (0.25, 0.3)
         assert slide.level_shapes == ((1200, 900), (600, 450), (300, 225))
-        np.testing.assert_array_equal(slide.read((400, 80), (99, 50), level=2), image[400:796:4, 80:280:4])
+        for i, level in enumerate(levels if compression is None else ()):
+            top, left = 400 >> i, 80 >> i
+            got = slide.read((400, 80), (99, 50), level=i)
+            np.testing.assert_array_equal(got, level[top : top + 99, left : left + 50])
+        with open_slide(tmp_path / "a.ome.tif", backend="openslide") as other:
+            assert (
+                np.abs(other.read((7, -9), (400, 300)) - slide.read((7, -9), (400, 300)).astype(int)).max()
+                <= 1
+            )
 
 
 def test_a_pyramidal_svs_is_the_same_through_tifffile(data: Path) -> None:
