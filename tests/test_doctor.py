@@ -42,3 +42,15 @@ def test_what_a_profile_lacks_is_named() -> None:
     assert found["HIPT ViT-4K: vectors of regions"].state == "missing"
     assert "vit4k_xs_dino.pth" in found["HIPT ViT-4K: vectors of regions"].remedy
     assert [f.state for f in examine() if f.subject == "Profile pocket"] == ["ok"]
+
+
+def test_each_segmenter_says_what_it_needs_and_lacks(home: Path) -> None:
+    found = {finding.subject: finding for finding in examine()}
+    assert found["Segmenter classical"].state == "ok"
+    without = found["Segmenter cellvit"]
+    assert without.state == "optional"
+    assert "put it into" in without.remedy
+    (home / "weights" / "cellvit").mkdir(parents=True)
+    (home / "weights" / "cellvit" / "CellViT-256-x40.pth").touch()
+    assert {finding.subject: finding for finding in examine()}["Segmenter cellvit"].state == "ok"
+    assert "unverified" in found["Segmenter stardist"].detail

@@ -59,7 +59,7 @@ def examine(profile: str = "pocket") -> list[Finding]:
         _display(),
         _device(),
         _memory(),
-        _choices("Segmenters", "cells", "segmenters"),
+        *_segmenters(),
         _choices("Answerers", "chat", "FORMS"),
         _key(),
         Finding(
@@ -166,6 +166,19 @@ def _choices(subject: str, room: str, names: str) -> Finding:
     except ImportError as error:
         return Finding(subject, "missing", f"do not load: {error}", "install what is missing above")
     return Finding(subject, "ok", ", ".join(offered))
+
+
+def _segmenters() -> list[Finding]:
+    """List the segmenters, what each needs and lacks, and what of it was never seen to work."""
+    found = [_choices("Segmenters", "cells", "segmenters")]
+    if found[0].state == "missing":
+        return found
+    offers = import_module(".cells", __package__).segmenters
+    for name, offer in offers.items():
+        lacking = offer.lacking() or ""
+        words = f"needs {offer.needs}" + (f"; unverified: {offer.unverified}" if offer.unverified else "")
+        found.append(Finding(f"Segmenter {name}", "optional" if lacking else "ok", words, lacking))
+    return found
 
 
 def _key() -> Finding:

@@ -224,8 +224,8 @@ def test_transparency_is_laid_on_white(tissue_piece: Piece) -> None:
 
 
 def test_an_unknown_segmenter_names_those_that_are_here(slide: Slide) -> None:
-    with pytest.raises(InputError, match=r"'stardist'.*classical"):
-        segment_cells(slide, segmenter="stardist")
+    with pytest.raises(InputError, match=r"'mesmer'.*cellpose.*classical"):
+        segment_cells(slide, segmenter="mesmer")
     assert find_segmenter().name == "classical"
 
 

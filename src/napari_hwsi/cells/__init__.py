@@ -6,6 +6,7 @@ from .classical import Classical, StainLevels
 from .contours import Contours, trace
 from .exchange import ending_of, write_cells, write_objects
 from .neighbours import Graph
+from .packaged import PackagedSegmenter
 from .seams import resolve_seams
 from .segment import segment_cells, segment_owned
 from .segmenter import NetworkSegmenter, Offer, Segmentation, Segmenter, find_segmenter, offered, segmenters
@@ -20,6 +21,7 @@ __all__ = [
     "Graph",
     "NetworkSegmenter",
     "Offer",
+    "PackagedSegmenter",
     "Segmentation",
     "Segmenter",
     "StainLevels",
