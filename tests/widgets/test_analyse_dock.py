@@ -32,10 +32,12 @@ def test_layers_of_a_result(dock: AnalyseDock, viewer: napari.Viewer, tissue: Sl
     (slide_layer,) = viewer.layers
     assert Path(dock.store_edit.text()) == default_store(tissue)
     dock.phrases_edit.setPlainText("crowded nuclei\n\n  pink fibrous stroma ")
+    dock.colours_box.setCurrentText("reinhard")
     dock.run_button.click()
     wait(dock, qtbot)
     result = open_result(default_store(tissue))
     assert result.phrases == ("crowded nuclei", "pink fibrous stroma")
+    assert result.normalisation == "reinhard"
     assert result_of(slide_layer).path == result.path
     assert dock.summary.text().startswith("1 of 1 regions, 256 patches")
     kept = result.selected_patches

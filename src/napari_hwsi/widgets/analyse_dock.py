@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from ..hierarchy import PROFILES, analyze, default_store, open_result
 from ..progress import Progress, Step
 from ..slides import Slide
-from ..tissue import tissue_of
+from ..tissue import NORMALISERS, tissue_of
 from ..viewer.layers import LayerData, result_data, show, show_result, tissue_data
 from ..viewer.state import require_slide_layer, result_of, slide_of
 from . import tooltips
@@ -32,6 +32,7 @@ from .tissue_box import TissueBox
 if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
+_AS_THEY_ARE = "as they are"
 _LOOK_S = 4.0  # how often a growing result is drawn anew
 
 
@@ -45,6 +46,9 @@ class AnalyseDock(Dock):
         self.profile_box.addItems(list(PROFILES))
         self.profile_box.setToolTip(tooltips.PROFILE)
         self.profile_box.currentTextChanged.connect(self._show_phrases)
+        self.colours_box = narrow(QComboBox())
+        self.colours_box.addItems([_AS_THEY_ARE, *NORMALISERS])
+        self.colours_box.setToolTip(tooltips.NORMALISE)
         self.store_edit = QLineEdit()
         self.store_edit.setToolTip(tooltips.STORE)
         choose = QPushButton("…")
@@ -57,6 +61,7 @@ class AnalyseDock(Dock):
         form = QFormLayout()
         form.addRow("What", self.scope_box)
         form.addRow("Profile", self.profile_box)
+        form.addRow("Colours", self.colours_box)
         form.addRow("Result", where)
         self.phrases_edit = QPlainTextEdit()
         self.phrases_edit.setToolTip(tooltips.PHRASES)
@@ -90,6 +95,8 @@ class AnalyseDock(Dock):
             self.task.cancel()
         self.tissue_box.show_slide(self.layer)
         result = None if self.layer is None else result_of(self.layer)
+        if result is not None:
+            self.colours_box.setCurrentText(result.normalisation or _AS_THEY_ARE)
         if self.slide is not None:
             self.store_edit.setText(str(default_store(self.slide) if result is None else result.path))
         self.summary.setText("" if result is None else in_words(result))
@@ -125,6 +132,8 @@ class AnalyseDock(Dock):
         box = self.scope_box.scope(self.viewer, layer).box
         store = Path(self.store_edit.text()).expanduser()
         profile, phrases = self.profile_box.currentText(), self.phrases
+        colours = self.colours_box.currentText()
+        normalise = None if colours == _AS_THEY_ARE else colours
 
         def work(progress: Progress, piece: Any) -> tuple[Hierarchy, list[LayerData]]:
             tissue = tissue_of(slide, progress)
@@ -132,7 +141,14 @@ class AnalyseDock(Dock):
             watch = _Watch(store, slide, progress, piece)
             try:
                 result = analyze(
-                    slide, store, profile=profile, phrases=phrases, box=box, progress=watch, tissue=tissue
+                    slide,
+                    store,
+                    profile=profile,
+                    phrases=phrases,
+                    box=box,
+                    progress=watch,
+                    tissue=tissue,
+                    normalise=normalise,
                 )
             finally:  # also when stopped: what was finished is in the result
                 known = result_of(layer)

@@ -58,6 +58,10 @@ DISCARD_TISSUE = "Leave the map as it was before you painted."
 AUTOMATIC_TISSUE = "Forget the edited map of this slide and find tissue from the image again."
 
 PROFILE = "The choice of segmenter, encoder and filter that belong together."
+NORMALISE = (
+    "Bring the slide's colours to a reference's before its patches become vectors, so that slides stained\n"
+    "otherwise can be compared: macenko exchanges the stains, reinhard mean and spread of the colours."
+)
 STORE = "The folder that holds the result. What is in it already is not computed again."
 PHRASES = "One phrase a line. Patches are kept by how well they fit these."
 ANALYSE = "Find tissue, nuclei and the patches worth reading; the layers appear as parts are finished."
