@@ -5,6 +5,7 @@ from .cellvit import CellViTSegmenter
 from .classical import Classical, StainLevels
 from .contours import Contours, trace
 from .exchange import ending_of, write_cells, write_objects
+from .index import CellIndex
 from .neighbours import Graph
 from .packaged import PackagedSegmenter
 from .seams import resolve_seams
@@ -14,6 +15,7 @@ from .tiles import TILE_PX
 
 __all__ = [
     "TILE_PX",
+    "CellIndex",
     "CellViTSegmenter",
     "Cells",
     "Classical",

@@ -14,17 +14,21 @@ import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
+from napari.layers import Points as PointsLayer
 from napari.layers import Shapes as ShapesLayer
 from numpy.typing import NDArray
 
+from ..cells import CellIndex
+from ..errors import InputError
 from ..evidence import Evidence
 from ..slides import Slide
 from ..tissue import CLASSES, PATCH_PX, PER_SIDE, TissueMask
 from ..units import Box
+from .nuclei import CELLS, NUCLEI, POINTS_LIMIT, Nuclei, features_of, nuclei_of, select_by_clicks
 from .outlines import keep_thickness
 from .preferences import apply_cache_size
 from .raster import (
-    class_colours,
+    LookupColormap,
     draw_boxes,
     draw_cells,
     draw_squares,
@@ -59,9 +63,9 @@ LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
 _FEATURES_COLOUR = "#56B4E9"
+_POINT_UM = 6.0
 _EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
 _CONTOURS = {
-    "cells": 1,
     "attention": 1,
     "patches": 3,
     "tissue": 2,
@@ -74,6 +78,7 @@ _TITLES: dict[Part, str] = {
     "patches": "Kept patches",
     "cells": "Nuclei",
     "attention": "Nuclei by attention",
+    "centroids": "Nucleus centroids",
     "evidence": "Evidence",
 }
 
@@ -197,19 +202,16 @@ def features_data(slide: Slide, result: FeatureHierarchy) -> LayerData:
 
 def cells_data(slide: Slide, cells: Cells) -> LayerData:
     """Return the layer of nuclei, coloured by type, with their table. Raises ResolutionError without mpp."""
-    kinds = max(len(cells.type_names), 1)
-    labels = encode(np.asarray(cells.types), kinds)
+    nuclei = Nuclei(slide, cells)
     kwargs = {
         "multiscale": True,
         "opacity": 1.0,
-        "colormap": class_colours(kinds),
-        "features": _by_label(cells.table, labels),
+        "features": features_of(cells),
         **placing(slide),
     }
-    levels = pyramid(slide.shape, draw_cells(cells, labels, slide.require_mpp()))
     kwargs = _kwargs(slide, "cells", kwargs)
-    kwargs["metadata"]["hwsi_cells"] = cells
-    return levels, kwargs, "labels"
+    kwargs["metadata"] |= {NUCLEI: nuclei, CELLS: cells}
+    return nuclei.levels(), kwargs, "labels"
 
 
 def attention_data(
@@ -219,16 +221,40 @@ def attention_data(
 
     shares: (N,); sets: (N,), which of the fused sets each is in. Raises ResolutionError without mpp.
     """
-    labels = encode(score_classes(shares), len(score_colours().colors) - 1)
+    labels = np.arange(1, len(cells) + 1, dtype=np.int32)
+    classes = np.append(0, score_classes(shares) + 1 if len(cells) else []).astype(np.uint8)
     kwargs = {
         "multiscale": True,
         "opacity": 1.0,
-        "colormap": score_colours(),
+        "colormap": LookupColormap.of(classes, score_colours().colors),
         "features": _by_label(cells.table.assign(share=shares, fused_set=sets), labels),
         **placing(slide),
     }
-    levels = pyramid(slide.shape, draw_cells(cells, labels, slide.require_mpp()))
+    levels = pyramid(slide.shape, draw_cells(CellIndex.of(cells), slide.require_mpp()))
     return levels, _kwargs(slide, "attention", kwargs), "labels"
+
+
+def centroids_data(nuclei: Nuclei) -> LayerData:
+    """Return the layer of the centroids of nuclei as points, 6 µm wide and at least 3 px on the screen.
+
+    Raises InputError for more than 100,000, of which napari takes seconds.
+    """
+    slide, cells = nuclei.slide, nuclei.cells
+    if len(cells) > POINTS_LIMIT:
+        raise InputError(
+            f"{len(cells):,} nuclei are too many for points ({POINTS_LIMIT:,} at most). "
+            "Outlines and filled areas become dots when you zoom out, at any number."
+        )
+    kwargs = {
+        "size": _POINT_UM / float(np.mean(slide.require_mpp())),
+        "border_width": 0,
+        "canvas_size_limits": (3, 10000),
+        "features": features_of(cells),
+        **placing(slide),
+    }
+    kwargs = _kwargs(slide, "centroids", kwargs)
+    kwargs["metadata"][NUCLEI] = nuclei
+    return cells.centroids - 0.5, kwargs, "points"
 
 
 def evidence_data(slide: Slide, evidence: Sequence[Evidence]) -> LayerData:
@@ -282,6 +308,8 @@ def show(viewer: ViewerModel, data: LayerData) -> Layer:
         hide_with_slide(viewer, layer)
     else:
         layer.visible, layer.opacity = old.visible, old.opacity
+        if (before := nuclei_of(old)) is not None and (now := nuclei_of(layer)) is not None:
+            now.follow(before)
         layer.metadata[HIDDEN] = old.metadata.get(HIDDEN, False)
         place = viewer.layers.index(old)
     # A result is looked at, the slide is worked on: adding the one never leaves the other.
@@ -309,6 +337,12 @@ def finish(viewer: ViewerModel, layer: Layer) -> None:
     part = layer.metadata.get(PART)
     if isinstance(layer, LabelsLayer) and part in _CONTOURS:
         layer.contour = _CONTOURS[part]
+    nuclei = nuclei_of(layer)
+    if nuclei is not None and isinstance(layer, LabelsLayer):
+        nuclei.attach(layer)
+        select_by_clicks(viewer)
+    if nuclei is not None and isinstance(layer, PointsLayer):
+        nuclei.attach_points(layer)
     if isinstance(layer, ShapesLayer) and part is not None:
         keep_thickness(viewer, layer)
     if is_slide_layer(layer):

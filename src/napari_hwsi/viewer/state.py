@@ -17,7 +17,9 @@ from ..slides import Slide
 if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
-Part: TypeAlias = Literal["tissue", "classes", "regions", "patches", "cells", "attention", "evidence"]
+Part: TypeAlias = Literal[
+    "tissue", "classes", "regions", "patches", "cells", "centroids", "attention", "evidence"
+]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
 FOUND, HIDDEN = "hwsi_found", "hwsi_hidden"
