@@ -20,6 +20,7 @@ from skimage.measure import label
 from skimage.segmentation import watershed
 
 import napari_hwsi as hwsi
+from napari_hwsi.cells import PocketSegmenter
 from napari_hwsi.sample_data import sample_slide
 from napari_hwsi.tissue import separate_stains
 
@@ -64,7 +65,14 @@ def main() -> None:
                 )
 
         rgb = slide.read(box[:2], (side, side), mpp=0.5)
-        ours = seconds(lambda: hwsi.segment_cells(slide, box=box))
+        ours = seconds(lambda: hwsi.segment_cells(slide, box=box, segmenter="classical"))
+        pocket = PocketSegmenter(device="cpu")
+        small = seconds(lambda: hwsi.segment_cells(slide, box=box, segmenter=pocket))
+        tile, pixels = rgb[:1024, :1024], (0.5, 0.5)
+        (maps,) = pocket.predict([tile], pixels, lambda: None)
+        network = seconds(lambda: pocket.predict([tile], pixels, lambda: None))
+        decoding = seconds(lambda: pocket.finish(tile, maps, pixels))
+        covered = tile.shape[0] * tile.shape[1] * 0.25e-6
         plain = seconds(lambda: plain_nuclei(rgb))
         start = time.perf_counter()
         count = vectors()
@@ -74,6 +82,10 @@ def main() -> None:
     print("| what | s/mm² | ratio |\n|---|---|---|")
     print(f"| labels only: haematoxylin, Otsu, watershed | {plain / area:.2f} | 1 |")
     print(f"| `classical`: nuclei, outlines and table | {ours / area:.2f} | {ours / plain:.1f} |")
+    print(
+        f"| `pocket`, {pocket.settings()['precision']}: the same | {small / area:.2f} | {small / plain:.1f} |"
+    )
+    print(f"\n`pocket`, one tile: network {network / covered:.2f}, labels {decoding / covered:.2f} s/mm².")
     print(f"\nVectors, filter and store: {analysed / count * 1e3:.1f} ms a patch ({count} patches).")
     print(f"Peak memory: {peak:.0f} MiB.")
 

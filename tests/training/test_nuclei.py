@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_hwsi.cells.pocket import Pocket
+from napari_hwsi.cells.pocket import PocketSegmenter
 from napari_hwsi.synthetic import SlideSpec, SyntheticSlide
 from napari_hwsi.training.batches import Prepared, make_batch
 from napari_hwsi.training.fit import Schedule
@@ -70,5 +70,5 @@ def test_a_few_steps_run_from_folder_to_weights(tmp_path: Path) -> None:
     schedules = Schedule(2, 1e-3, crops=2), Schedule(1, 1e-3, crops=2)
     weights = train(data, out, (Picture("tissue.png", 0.5),), range(1), schedules)
     assert (out / "pocket.csv").read_text().splitlines()[1].startswith("1,")
-    found = Pocket(weights=weights).segment(np.asarray(image), (0.5, 0.5))
+    found = PocketSegmenter(weights).segment(np.asarray(image), (0.5, 0.5))
     assert found.labels.shape == (256, 256)

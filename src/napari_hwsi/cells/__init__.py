@@ -8,6 +8,7 @@ from .exchange import ending_of, write_cells, write_objects
 from .index import CellIndex
 from .neighbours import Graph
 from .packaged import PackagedSegmenter
+from .pocket import PocketSegmenter
 from .seams import resolve_seams
 from .segment import segment_cells, segment_owned
 from .segmenter import NetworkSegmenter, Offer, Segmentation, Segmenter, find_segmenter, offered, segmenters
@@ -24,6 +25,7 @@ __all__ = [
     "NetworkSegmenter",
     "Offer",
     "PackagedSegmenter",
+    "PocketSegmenter",
     "Segmentation",
     "Segmenter",
     "StainLevels",

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch.nn import functional
 
 from ..errors import ResolutionError, WeightsError
 from ..slides import RGB, Slide
@@ -23,135 +18,164 @@ from ..synthetic import TYPES
 from ..tissue import TissueMask, optical_density
 from ..units import Mpp
 from .pocket_decode import decode
-from .pocket_network import STRIDE, NucleusNetwork
-from .segmenter import Segmentation
-
-_FINEST, _COARSEST = 0.2, 1.1  # µm/px it has been trained to see
-_SAME = 0.06  # relative difference of scale that is not worth resampling
-_EVEN = 1e-6
+from .segmenter import Offer, Segmentation, segmenters
 
 WEIGHTS = Path(__file__).parent / "weights" / "pocket.safetensors"
 
+_MPP = 0.5
+_FINEST, _COARSEST = 0.2, 1.1  # µm/px it has been trained to see
+_SAME = 0.06  # relative difference of scale that is not worth resampling
+_TILE_BYTES = 1 << 30  # what one image of 1024 px and its margins takes on a GPU
 
-@dataclass(frozen=True)
-class Pocket:
-    """Nuclei by a network of half a million weights that works at 0.5 µm/px; see weights/pocket.md.
 
-    weights: a safetensors file; device: 'cpu', 'cuda', 'mps' or 'auto'; precision: 'float32', 'bfloat16' or
-    'auto', which is bfloat16 where the hardware computes in it. Types are learned on synthetic
-    slides alone: an experiment, not a finding.
+@dataclass(frozen=True, eq=False)
+class PocketMaps:
+    """What the network says of an image, at 0.5 µm/px: (Y, X) px.
+
+    nucleus, depth: float16 (Y, X), see :class:`.pocket_network.Maps`, the first a probability; types:
+    float16 (T, Y/2, X/2), logits.
     """
 
-    weights: Path = WEIGHTS
-    device: str = "auto"
-    precision: str = "auto"
+    nucleus: NDArray[np.float16]
+    depth: NDArray[np.float16]
+    types: NDArray[np.float16]
 
-    name = "pocket"
-    mpp = 0.5
-    margin_um = 32.0
-    type_names = TYPES[1:]
+
+def finish(rgb: RGB, maps: PocketMaps, mpp: Mpp) -> Segmentation:
+    """Return the nuclei of an image (Y, X, 3) from what the network said, at the image's own pixels."""
+    shape, size = rgb.shape[:2], maps.nucleus.shape
+    pixel_um = float(np.sqrt(mpp[0] * mpp[1] * np.prod(shape) / np.prod(size)))
+    labels, probabilities = decode(maps.nucleus.astype(np.float32), maps.depth.astype(np.float32), pixel_um)
+    types = _types(labels, maps.types.astype(np.float32), len(probabilities))
+    if size != shape:
+        rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shape, size, strict=True))
+        labels = labels[rows[:, None], columns]
+        seen = np.bincount(labels.ravel(), minlength=len(types) + 1) > 0
+        seen[0] = False
+        labels = np.where(seen, np.cumsum(seen), 0).astype(np.int32)[labels]
+        types, probabilities = types[seen[1:]], probabilities[seen[1:]]
+    return Segmentation(labels, types, probabilities)
+
+
+def _types(labels: NDArray[np.int32], logits: NDArray[np.float32], count: int) -> NDArray[np.uint8]:
+    """Return the type of each nucleus, (N,): the highest sum of logits (T, Y/2, X/2) over its pixels."""
+    owner = labels[::2, ::2].ravel()
+    sums = [np.bincount(owner, kind.ravel(), count + 1)[1:] for kind in logits]
+    return np.argmax(sums, axis=0).astype(np.uint8)
+
+
+class PocketSegmenter:
+    """Nuclei by a network of half a million weights that works at 0.5 µm/px; see weights/pocket.md.
+
+    Its convolutions reach 32 µm at most, so tiles do not know their neighbours. Probabilities are means
+    over the pixels of a nucleus, not calibrated. Types are learned on synthetic slides alone: an
+    experiment, not a finding.
+    """
+
+    name, mpp, margin_um, type_names, finish = "pocket", _MPP, 32.0, TYPES[1:], staticmethod(finish)
+
+    def __init__(self, weights: Path | None = None, device: str = "auto", precision: str = "auto") -> None:
+        """weights: a safetensors file, None: those that ship; precision: 'float32', 'bfloat16', …, or 'auto',
+        bfloat16 on a CPU that computes in it, and what :func:`..encoders.batches.mixed_precision` says
+        elsewhere. Raises WeightsError for a file that does not hold this network.
+        """
+        import torch
+
+        from ..encoders.batches import choose_device, fitting, mixed_precision
+        from ..encoders.weights import fingerprint
+
+        self._device = choose_device(device)
+        self.on_cpu = self._device.type == "cpu"
+        if precision != "auto":
+            self._precision = getattr(torch, precision)
+        elif self.on_cpu:
+            # Flags of the processor decide, never a measurement, so that runs agree.
+            able = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+            self._precision = torch.bfloat16 if able else torch.float32
+        else:
+            self._precision = mixed_precision(self._device)
+        network = _load(weights or WEIGHTS)
+        self._weights = fingerprint(network)
+        self._network = network.to(self._device, self._precision)
+        self.batch = self._fits = fitting(self._device, _TILE_BYTES, most=16)
 
     def settings(self) -> Mapping[str, Any]:
-        """Name, version of the method, resolution, digest of the weights, and the precision in use."""
-        device = _device(self.device)
+        """Name, version of the method, resolution, hash of the weights, precision."""
+        precision = str(self._precision).removeprefix("torch.")
         return {
             "name": self.name,
             "version": 1,
             "mpp": self.mpp,
-            "weights": _digest(self.weights),
-            "precision": str(_dtype(self.precision, device)).removeprefix("torch."),
+            "weights": self._weights,
+            "precision": precision,
         }
 
-    def fit(self, slide: Slide, tissue: TissueMask | None = None) -> Pocket:
-        """Return it as it is: it takes nothing from the slide as a whole."""
+    def fit(self, slide: Slide, tissue: TissueMask | None = None) -> PocketSegmenter:
+        """Return it: it takes nothing from the slide as a whole."""
         return self
 
     def segment(self, rgb: RGB, mpp: Mpp) -> Segmentation:
         """Find the nuclei of (Y, X, 3) uint8 at (y, x) µm per pixel.
 
-        Probabilities are means over a nucleus' pixels, not calibrated. Raises ResolutionError outside 0.2 to
-        1.1 µm/px, WeightsError for a file that does not hold this network.
+        Raises ResolutionError outside 0.2 to 1.1 µm/px.
         """
+        (maps,) = self.predict([rgb], mpp, lambda: None)
+        return finish(rgb, maps, mpp)
+
+    def predict(self, images: Sequence[RGB], mpp: Mpp, beat: Callable[[], None]) -> list[PocketMaps]:
+        """Return the maps of images (Y, X, 3) uint8; those of one size go through the network together."""
+        from ..encoders.batches import in_batches
+
         if not all(_FINEST <= step <= _COARSEST for step in mpp):
             raise ResolutionError(
                 f"The pocket segmenter works from {_FINEST} to {_COARSEST} µm per pixel; "
                 f"this image has {mpp[0]:.3g} x {mpp[1]:.3g}."
             )
-        shape = rgb.shape[:2]
-        scale = [1.0 if abs(step / self.mpp - 1) <= _SAME else step / self.mpp for step in mpp]
-        size = [max(1, round(n * s)) for n, s in zip(shape, scale, strict=True)]
-        if size != list(shape):
-            rgb = np.asarray(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BILINEAR))
-        nucleus, depth, kinds = self._maps(rgb)
-        pixel_um = float(np.sqrt(mpp[0] * mpp[1] / (scale[0] * scale[1])))
-        labels, probabilities = decode(nucleus, depth, pixel_um)
-        types = _types(labels, kinds, len(probabilities))
-        if size != list(shape):
-            rows, columns = (
-                ((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shape, size, strict=True)
-            )
-            labels = np.ascontiguousarray(labels[rows[:, None], columns])
-            seen = np.unique(labels[labels > 0])
-            place = np.zeros(len(probabilities) + 1, np.int32)
-            place[seen] = np.arange(1, len(seen) + 1)
-            labels, types, probabilities = place[labels], types[seen - 1], probabilities[seen - 1]
-        return Segmentation(labels, types, probabilities)
+        scaled = [_at_working_size(image, mpp) for image in images]
+        said: dict[int, PocketMaps] = {}
+        for shape in dict.fromkeys(image.shape for image in scaled):
+            rows = [i for i, image in enumerate(scaled) if image.shape == shape]
+            chosen = np.stack([scaled[i] for i in rows])
+            for part, maps in in_batches(partial(self._rows, chosen), len(rows), self._fits):
+                beat()
+                said.update(zip(rows[part], maps, strict=True))
+                if part.stop < len(rows):  # what memory did not hold is not tried again with the next tiles
+                    self._fits = min(self._fits, part.stop - part.start)
+        return [said[i] for i in range(len(images))]
 
-    def _maps(self, rgb: RGB) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return the probability (Y, X), the depth (Y, X) and the logits of types (T, Y/2, X/2)."""
-        device = _device(self.device)
-        dtype = _dtype(self.precision, device)
-        network = _network(self.weights, device, dtype)
-        height, width = rgb.shape[:2]
-        density = torch.from_numpy(np.ascontiguousarray(optical_density(rgb).transpose(2, 0, 1)))[None]
-        pad = (0, -width % STRIDE, 0, -height % STRIDE)
-        density = functional.pad(density, pad, mode="replicate").to(device, dtype)
+    def _rows(self, images: NDArray[np.uint8], rows: slice) -> list[PocketMaps]:
+        """Run the network on rows of images (N, Y, X, 3); edges are repeated to whole strides."""
+        import torch
+
+        from .pocket_network import STRIDE
+
+        height, width = images.shape[1:3]
+        beyond = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
+        density = torch.from_numpy(optical_density(np.pad(images[rows], beyond, mode="edge")))
         with torch.inference_mode():
-            maps = network(density.contiguous(memory_format=torch.channels_last))
-            nucleus, depth = maps.nucleus.sigmoid(), maps.depth
-        cut = (slice(height), slice(width))
-        return (
-            nucleus[0, 0].cpu().numpy()[cut],
-            depth[0, 0].cpu().numpy()[cut],
-            maps.types[0].cpu().numpy(),
-        )
+            maps = self._network(density.permute(0, 3, 1, 2).to(self._device, self._precision))
+            full = (maps.nucleus[:, 0].sigmoid(), maps.depth[:, 0])
+            parts = [part[:, :height, :width].half().cpu().numpy() for part in full]
+            half = (slice(None), slice(None), slice((height + 1) // 2), slice((width + 1) // 2))
+            parts.append(maps.types[half].half().cpu().numpy())
+        return [PocketMaps(*one) for one in zip(*parts, strict=True)]
 
 
-def _types(labels: NDArray[np.int32], kinds: NDArray[np.float32], count: int) -> NDArray[np.uint8]:
-    """Return the type of each nucleus, (N,): the highest sum of logits (T, Y/2, X/2) over its pixels."""
-    owner = labels[::2, ::2]
-    kinds = kinds[:, : owner.shape[0], : owner.shape[1]]
-    sums = [np.bincount(owner.ravel(), kind.ravel(), count + 1)[1:] for kind in kinds]
-    return np.argmax(sums, axis=0).astype(np.uint8)
+def _at_working_size(image: RGB, mpp: Mpp) -> RGB:
+    """Return the image at 0.5 µm/px; as it is where it is nearly that."""
+    if all(abs(step / _MPP - 1) <= _SAME for step in mpp):
+        return image
+    height, width = (max(1, round(n * step / _MPP)) for n, step in zip(image.shape, mpp, strict=False))
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _load(path: Path) -> Any:
+    """Return the network of a file. Raises WeightsError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
+    from .pocket_network import NucleusNetwork
 
-def _dtype(precision: str, device: str) -> torch.dtype:
-    """Return what to compute in: flags of the hardware decide, never a measurement, so that runs agree."""
-    if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    if device.startswith("cuda"):
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
-    return torch.bfloat16 if able else torch.float32
-
-
-@lru_cache(maxsize=4)
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-@lru_cache(maxsize=2)
-def _network(path: Path, device: str, dtype: torch.dtype) -> NucleusNetwork:
-    """Return the network of a file, ready on a device. Raises WeightsError."""
     network = NucleusNetwork()
     try:
         network.load_state_dict(load_file(path))
@@ -159,4 +183,10 @@ def _network(path: Path, device: str, dtype: torch.dtype) -> NucleusNetwork:
         raise WeightsError(
             f"{path} does not hold the pocket network's weights; reinstall the package, or give another file."
         ) from error
-    return network.eval().to(device, dtype)
+    return network.eval()
+
+
+segmenters["pocket"] = Offer(
+    lambda device, source: PocketSegmenter(Path(source) if source else None, device),
+    unverified="its types, learned on synthetic slides; it misses most nuclei of some stainings",
+)

@@ -12,7 +12,7 @@ from .extremal import component_tree
 Floats = NDArray[np.float32]
 
 _NUCLEUS = 0.5  # probability from which a pixel belongs to a nucleus
-_STANDS_OUT = 0.14  # height of a maximum of the depth over the saddle to the next: two nuclei
+_STANDS_OUT = 0.12  # height of a maximum of the depth over the saddle to the next: two nuclei
 _STEPS = 2  # of depth in that height
 _SMOOTH_PX = 1.0
 _SMALLEST_UM2 = 12.0

@@ -22,8 +22,7 @@ from .batches import Batch, Prepared, make_batch
 
 logger = logging.getLogger(__name__)
 
-KINDS = {"synthetic": 0.3, "masks": 0.16, "real": 0.47, "empty": 0.07}
-"""Share of the crops of a batch, by kind of source."""
+KINDS = ("synthetic", "masks", "real", "empty")
 
 _AVERAGED = 0.995
 _WARM_UP = 100  # steps
@@ -33,10 +32,14 @@ _DOUBT = 0.7  # probability of a nucleus from which it does (bootstrapping: Reed
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: steps of ``crops`` crops, the highest learning rate, a seed."""
+    """How long and how fast: steps of ``crops`` crops, the highest learning rate, a seed.
+
+    shares: of the crops, by kind of source, in the order of KINDS.
+    """
 
     steps: int
     rate: float
+    shares: tuple[float, float, float, float] = (0.3, 0.16, 0.5, 0.04)
     crops: int = 8
     seed: int = 0
 
@@ -134,7 +137,7 @@ class _Crops(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         torch.set_num_threads(1)
         rng = np.random.default_rng((self.schedule.seed, self.first + step))
-        share = np.array([KINDS[kind] for kind in self.kinds])
+        share = np.array([self.schedule.shares[KINDS.index(kind)] for kind in self.kinds])
         chosen = []
         for kind in rng.choice(list(self.kinds), self.schedule.crops, p=share / share.sum()):
             weights = self.shares[kind]
@@ -162,7 +165,7 @@ def fit(
     others = [p for name, p in network.named_parameters() if not name.endswith("original")]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
-    held = _Crops(check, Schedule(1, 0, 24, 10**6))[0] if check else None
+    held = _Crops(check, Schedule(1, 0, crops=24, seed=10**6))[0] if check else None
     torch.set_num_threads(2)
     crops = DataLoader(_Crops(train, schedule), batch_size=None, num_workers=1, prefetch_factor=4)
     started = time.perf_counter()
