@@ -67,12 +67,14 @@ def _types(labels: NDArray[np.int32], logits: NDArray[np.float32], count: int) -
 class PocketSegmenter:
     """Nuclei by a network of half a million weights that works at 0.5 µm/px; see weights/pocket.md.
 
-    Its convolutions reach 32 µm at most, so tiles do not know their neighbours. Probabilities are means
+    Its convolutions reach 32 µm at most, so tiles do not know their neighbours; tiles begin at multiples of
+    ``stride_px``, so that a nucleus comes out the same from any of them. Probabilities are means
     over the pixels of a nucleus, not calibrated. Types are learned on synthetic slides alone: an
     experiment, not a finding.
     """
 
     name, mpp, margin_um, type_names, finish = "pocket", _MPP, 32.0, TYPES[1:], staticmethod(finish)
+    stride_px = 8
 
     def __init__(self, weights: Path | None = None, device: str = "auto", precision: str = "auto") -> None:
         """weights: a safetensors file, None: those that ship; precision: 'float32', 'bfloat16', …, or 'auto',

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STRIDE = 8
-"""Sides of its input are multiples of this, px."""
+"""Sides of its input are multiples of this, px, and it is blind to shifts by them."""
 
 _GAIN = 1.7139588594436646  # makes the variance of a rectified normal variable 1
 

@@ -58,8 +58,11 @@ def read_tile(slide: Slide, tile: Box, segmenter: Segmenter) -> TilePixels:
     margin = [math.ceil(segmenter.margin_um / step) for step in own]
     # Nothing is made up beyond the slide's edge: there a nucleus ends with the pixels.
     y0, x0 = max(tile[0] - margin[0], 0), max(tile[1] - margin[1], 0)
-    y1, x1 = min(tile[2] + margin[0], slide.shape[0]), min(tile[3] + margin[1], slide.shape[1])
     scale = np.array(resolution) / own
+    # A network with strides sees the same pixels the same way only from places that agree with them.
+    grid = np.maximum(np.rint(getattr(segmenter, "stride_px", 1) * scale), 1).astype(int)
+    y0, x0 = (int(start // step * step) for start, step in zip((y0, x0), grid, strict=True))
+    y1, x1 = min(tile[2] + margin[0], slide.shape[0]), min(tile[3] + margin[1], slide.shape[1])
     height, width = np.maximum(np.round(np.array([y1 - y0, x1 - x0]) / scale), 1).astype(int)
     rgb, readable = slide.read_masked((y0, x0), (int(height), int(width)), mpp=resolution)
     rgb[~readable] = slide.background  # a made-up pattern would have nuclei
