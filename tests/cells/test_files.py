@@ -38,7 +38,7 @@ def read(folder: Path, content: object, **options: object) -> Cells:
 
 @pytest.mark.parametrize("ending", [".geojson", ".geojson.gz", ".parquet"])
 def test_files_come_back_without_loss(some_cells: Cells, tmp_path: Path, ending: str, monkeypatch) -> None:
-    monkeypatch.setattr("napari_hwsi.cells.exchange.facts.BLOCK", 50)
+    monkeypatch.setattr("napari_hwsi.cells.exchange.geojson._BLOCK", 50)
     path = tmp_path / f"cells{ending}"
     marked = some_cells.table.assign(edited=some_cells.types > 0, number=np.arange(len(some_cells)) * 2**40)
     cells = replace(some_cells.with_neighbours(), table=marked)

@@ -66,7 +66,8 @@ class Cells:
         """
         outlines = contours if isinstance(contours, Contours) else Contours.of(map(np.asarray, contours))
         count, pair = len(outlines), None if mpp is None else as_mpp(mpp)
-        centroids = moments(outlines)[1].astype(np.float32)
+        places = [moments(part)[1].astype(np.float32) for part in outlines.parts()]
+        centroids = np.concatenate(places) if places else np.empty((0, 2), np.float32)
         parts = [pd.DataFrame({"centroid_y_px": centroids[:, 0], "centroid_x_px": centroids[:, 1]})]
         if pair is not None:
             parts.append(measure_shapes(outlines, pair))

@@ -18,6 +18,8 @@ from ..errors import InputError
 
 Floats = NDArray[np.float64]
 
+_PART = 65_536
+
 
 @dataclass(frozen=True, eq=False)
 class Contours(Sequence[NDArray[np.float32]]):
@@ -60,6 +62,12 @@ class Contours(Sequence[NDArray[np.float32]]):
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[i] for i in range(len(self)))
+
+    def parts(self) -> Iterator[Contours]:
+        """Return all outlines in parts of at most 65,536 that share their memory."""
+        for start in range(0, len(self), _PART):
+            offsets = self.offsets[start : start + _PART + 1]
+            yield Contours(self.vertices[offsets[0] : offsets[-1]], offsets - offsets[0])
 
     @property
     def lengths(self) -> NDArray[np.int64]:

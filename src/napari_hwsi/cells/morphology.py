@@ -23,6 +23,11 @@ def measure_shapes(contours: Contours, mpp: Mpp) -> pd.DataFrame:
     −π/2 to π/2) of the ellipse of the same second moments; ``solidity``, area over that of the
     convex hull; ``circularity``, 4π area over the perimeter squared, at most 1.
     """
+    parts = [_measure_shapes(part, mpp) for part in contours.parts()]
+    return pd.concat(parts, ignore_index=True) if parts else _measure_shapes(contours, mpp)
+
+
+def _measure_shapes(contours: Contours, mpp: Mpp) -> pd.DataFrame:
     on_ground = Contours((contours.vertices * np.array(mpp)).astype(np.float32), contours.offsets)
     area, _, covariance = moments(on_ground)
     perimeter = perimeters(on_ground)

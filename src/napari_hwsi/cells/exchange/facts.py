@@ -104,10 +104,10 @@ def writing(path: Path) -> Iterator[Path]:
         raise StoreError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
-def blocks(cells: Cells) -> Iterator[Cells]:
-    """Return all cells in parts; one without cells where there are none."""
-    for start in range(0, max(len(cells), 1), BLOCK):
-        yield cells.select(np.arange(start, min(start + BLOCK, len(cells))))
+def blocks(cells: Cells, size: int = BLOCK) -> Iterator[Cells]:
+    """Return all cells in parts of at most ``size``; one without cells where there are none."""
+    for start in range(0, max(len(cells), 1), size):
+        yield cells.select(np.arange(start, min(start + size, len(cells))))
 
 
 def put_together(

@@ -26,6 +26,7 @@ COLOURS = (
     (204, 121, 167), (0, 114, 178), (230, 159, 0), (0, 0, 0),
 )  # fmt: skip
 
+_BLOCK = 4_096  # a cell is 1.5 kB of text, which stands in memory a few times
 _DRAWN = frozenset({"annotation", "tile", "tmaCore", "root"})
 
 
@@ -40,7 +41,7 @@ def write_geojson(cells: Cells, path: Path, origin: Sequence[float] = (0, 0)) ->
     kinds = pa.array([_classification(name, i) for i, name in enumerate(cells.type_names)], pa.string())
     with _collection(path, facts.plain()) as file:
         between = b"\n"
-        for part in blocks(cells):
+        for part in blocks(cells, _BLOCK):
             if not len(part):
                 continue
             measured = [
