@@ -43,12 +43,25 @@ class WithTokens:
         return replace(found, tokens=np.sin(waves * (size * 0.1 + red)).astype(np.float32))
 
 
-@pytest.fixture
-def fusing(published: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A profile that fuses, and seeded weights of CCAF where they are looked for."""
+def set_up(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a profile that fuses, and CCAF be looked for there."""
+    monkeypatch.setenv("HWSI_HOME", str(weights))
+    tiny = replace(PROFILES["pocket"], name="fusing", segmenter="cellvit", fuses=True)
+    monkeypatch.setattr(profile, "PROFILES", {**PROFILES, "fusing": tiny})
+
+
+@pytest.fixture(scope="module")
+def ccaf_weights(published: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with seeded weights of CCAF where the registry looks for them."""
+    home = tmp_path_factory.mktemp("ccaf")
     file = home / "weights" / "ccaf" / find("ccaf").files[1]
     file.parent.mkdir(parents=True)
     torch.save(published.state("ccaf_dinov2_vits14"), file)
-    tiny = replace(PROFILES["pocket"], name="fusing", segmenter="cellvit", fuses=True)
-    monkeypatch.setattr(profile, "PROFILES", {**PROFILES, "fusing": tiny})
+    return home
+
+
+@pytest.fixture
+def fusing(ccaf_weights: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a profile that fuses."""
+    set_up(ccaf_weights, monkeypatch)
     return "fusing"

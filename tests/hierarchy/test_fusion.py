@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from napari_hwsi.hierarchy.fused import fuse_cells, fused_of, patches_of
 from napari_hwsi.progress import Step
 
 from .conftest import arrays_of
-from .fusing import WithTokens, fusing  # noqa: F401  # used by pytest
+from .fusing import WithTokens, ccaf_weights, fusing, set_up  # noqa: F401  # fixtures among them
 
 pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("fusing")]
 
@@ -26,10 +27,22 @@ def analyse(slide: Path, store: Path, **settings: Any) -> hwsi.Hierarchy:
     return hwsi.analyze(slide, store, profile="fusing", segmenter=WithTokens(), device="cpu", **settings)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    ccaf_weights: Path,  # noqa: F811
+    slide_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The result of the slide with its cells fused, made in one go. Read it only."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        set_up(ccaf_weights, monkeypatch)
+        return analyse(slide_file, tmp_path_factory.mktemp("fused") / "four.hwsi.zarr").path
+
+
 def test_cells_of_kept_patches_are_fused(
-    slide_file: Path, whole: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Path, slide_file: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = analyse(slide_file, tmp_path / "r.hwsi.zarr")
+    result = hwsi.open_result(shutil.copytree(undisturbed, tmp_path / "r.hwsi.zarr"))
     kept, cells, shares = result.selected_patches, result.cells, result.cell_shares
     assert result.cell_tokens.shape == (len(kept), 384)
     network = load_ccaf(find("ccaf").folder)
@@ -79,25 +92,27 @@ def _sets(result: hwsi.Hierarchy) -> tuple[np.ndarray, Any]:
     return patches_of(result.grid, result.cells), load_fuser("cpu")
 
 
-def test_fusing_that_is_stopped_is_resumed_with_the_same_bytes(slide_file: Path, tmp_path: Path) -> None:
+def test_fusing_that_is_stopped_is_resumed_with_the_same_bytes(
+    undisturbed: Path, slide_file: Path, tmp_path: Path
+) -> None:
     def stop(step: Step) -> None:
         if "fused" in step.what and step.done == 2:
             raise Cancelled("enough")
 
     box = (4500, 4500, 4510, 4510)
-    path, other = tmp_path / "stopped.hwsi.zarr", tmp_path / "whole.hwsi.zarr"
+    path = tmp_path / "stopped.hwsi.zarr"
     assert len(analyse(slide_file, path, box=box).attention("cell", "ccaf")[0])
     with pytest.raises(Cancelled):
         analyse(slide_file, path, progress=stop)
     assert np.isnan(hwsi.open_result(path).cell_tokens).any()
     analyse(slide_file, path)
-    analyse(slide_file, other)
-    assert arrays_of(path) == arrays_of(other)
+    assert arrays_of(path) == arrays_of(undisturbed)
 
 
-def test_without_weights_nothing_is_begun(slide_file: Path, tmp_path: Path, home: Path) -> None:
-    next((home / "weights" / "ccaf").iterdir()).unlink()
-    (home / "weights" / "ccaf").rmdir()
+def test_without_weights_nothing_is_begun(
+    slide_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWSI_HOME", str(tmp_path))
     with pytest.raises(InputError, match="facebook/dinov2-small"):
         analyse(slide_file, tmp_path / "r.hwsi.zarr")
     assert not (tmp_path / "r.hwsi.zarr").exists()

@@ -19,7 +19,7 @@ from napari_hwsi.widgets.ccaf_dock import KEPT, CcafDock
 from napari_hwsi.widgets.commands import open_dock
 from napari_hwsi.widgets.scope import DRAWN, VISIBLE
 
-from ..hierarchy.fusing import WithTokens, fusing  # noqa: F401  # used by pytest
+from ..hierarchy.fusing import WithTokens, ccaf_weights, fusing  # noqa: F401  # fixtures among them
 
 pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("fusing")]
 
