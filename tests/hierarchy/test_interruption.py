@@ -61,7 +61,7 @@ def test_killed_again_and_again_before_a_write(
     slide_file: Path, whole: Path, tmp_path: Path, home: Path
 ) -> None:
     path = tmp_path / "killed.hwsi.zarr"
-    moments = [2, 4, 3, 6, 8, 5, 10, 9, 10_000]
+    moments = [2, 4, 3, 6, 5, 8, 5, 10, 9, 10_000]
     process = start(ONE_AFTER_ANOTHER, slide_file, path, *moments, home=home)
     output, _ = process.communicate(timeout=120)
     deaths = output.splitlines()
