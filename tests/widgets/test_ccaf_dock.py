@@ -12,7 +12,7 @@ import pytest
 from napari_hwsi.hierarchy import analyze, default_store
 from napari_hwsi.hierarchy.fused import PER_REGION
 from napari_hwsi.slides import Slide
-from napari_hwsi.viewer.raster import SCORE_CLASSES, score_classes
+from napari_hwsi.viewer.raster import score_classes
 from napari_hwsi.viewer.region import view_box
 from napari_hwsi.viewer.state import part_layer, set_result
 from napari_hwsi.widgets.ccaf_dock import KEPT, CcafDock
@@ -54,7 +54,7 @@ def test_fusing_in_the_window(
     first = fused.most_attended[0]
     assert shown.features["share"][first] == fused.shares.max()
     steps = score_classes(fused.shares)
-    assert ((shown.features["index"] - 1) % SCORE_CLASSES == steps).all()
+    np.testing.assert_array_equal(shown.colormap.classes_of(shown.features["index"].to_numpy()), steps + 1)
     middle = fused.cells.centroids[first] - 0.5
     assert shown.get_value(layer.data_to_world(middle), world=True)[1] == shown.features["index"][first]
     # the most attended first; choosing one flies there

@@ -47,6 +47,14 @@ def test_visible_region(dock: CellsDock, viewer: napari.Viewer, tissue: Slide, q
         layer.data_to_world((y - 0.5, x - 0.5)), world=True
     )
     assert inside[1] in {0, *nuclei.features["index"]}
+    before = nuclei.colormap.map(np.arange(1, 9))
+    colours = dock.look_box.column_box
+    colours.setCurrentIndex(colours.findData("area_um2"))
+    colours.activated.emit(colours.currentIndex())
+    assert not np.allclose(nuclei.colormap.map(np.arange(1, 9)), before)
+    assert "99th percentile" in dock.look_box.legend.text()
+    dock.look_box.filled.click()
+    assert nuclei.contour == 0
     for name in ("nuclei.geojson", "nuclei.parquet"):
         dock.save(tmp_path / name)
         assert len(Cells.from_file(tmp_path / name)) == len(expected)

@@ -12,7 +12,7 @@ import shapely
 from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QPushButton
 
-from ..cells import segment_cells, segmenters
+from ..cells import find_segmenter, segment_cells, segmenters
 from ..errors import InputError
 from ..progress import Progress
 from ..slides import Slide
@@ -22,6 +22,7 @@ from ..viewer.layers import cells_data, show
 from ..viewer.state import FOUND, require_slide_layer, slide_of
 from . import tooltips
 from .dock import Dock, narrow, wrapped
+from .look_box import LookBox
 from .scope import Scope, ScopeBox
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class CellsDock(Dock):
         self.scope_box = ScopeBox()
         self.segmenter_box = narrow(QComboBox())
         self.segmenter_box.addItems(list(segmenters))
+        self.segmenter_box.setCurrentText(find_segmenter().name)
         self.segmenter_box.setToolTip(tooltips.SEGMENTER)
         form = QFormLayout()
         form.addRow("Where", self.scope_box)
@@ -59,7 +61,9 @@ class CellsDock(Dock):
         self.body.addLayout(form)
         self.body.addWidget(self.run_button)
         self.body.addWidget(self.found)
+        self.look_box = LookBox(self.viewer, self.task)
         self.body.addWidget(self.save_button)
+        self.body.addWidget(self.look_box)
         self.body.addStretch(1)
         self.needs_slide(self.run_button)
         self.refresh()
@@ -71,6 +75,7 @@ class CellsDock(Dock):
         self._kept: Found | None = kept if kept is not None and kept.slide is self.slide else None
         self.found.setText("" if self._kept is None else self._kept.words)
         self.save_button.setVisible(self._kept is not None and len(self._kept.cells) > 0)
+        self.look_box.show_slide(self.slide)
 
     @property
     def cells(self) -> Cells | None:

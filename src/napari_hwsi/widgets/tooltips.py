@@ -48,6 +48,8 @@ ASSOCIATED = (
 
 SEGMENTER = "How nuclei are found."
 SEGMENT = "Find nuclei in the chosen part of the slide. The Nuclei layer is replaced."
+COLOUR_BY = "What the colours of the nuclei stand for: their type or one of their measurements."
+FILLED = "Fill the nuclei instead of outlining them."
 SAVE_CELLS = "Save outlines and measurements: GeoJSON (QuPath reads it) or Parquet."
 
 SHOW_TISSUE = "Find tissue and artefacts, and show them by class."

@@ -1,0 +1,81 @@
+"""How nuclei look on the slide: coloured by type or a measurement, as outlines or filled."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QLabel
+
+from ..slides import Slide
+from ..viewer.colours import Colouring, columns_of, title_of
+from ..viewer.nuclei import Nuclei, nuclei_on
+from . import tooltips
+from .dock import narrow
+from .task import TaskRow
+
+_SWATCHES = 9
+
+
+class LookBox(QGroupBox):
+    """Recolours the nuclei that are on a slide; hidden where there are none."""
+
+    def __init__(self, viewer: ViewerModel, task: TaskRow) -> None:
+        super().__init__("Colours")
+        self.viewer, self._task = viewer, task
+        self._nuclei: Nuclei | None = None
+        self.column_box = narrow(QComboBox())
+        self.column_box.setToolTip(tooltips.COLOUR_BY)
+        self.column_box.activated.connect(lambda _: task.attempt(self.recolour))
+        self.filled = QCheckBox("Filled")
+        self.filled.setToolTip(tooltips.FILLED)
+        self.filled.clicked.connect(self._fill)
+        self.legend = QLabel()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
+        form = QFormLayout(self)
+        form.addRow("Colour by", self.column_box)
+        form.addRow(self.filled)
+        form.addRow(self.legend)
+        self.hide()
+
+    def show_slide(self, slide: Slide | None) -> None:
+        """Be about the nuclei of a slide, or none."""
+        nuclei = self._nuclei = nuclei_on(self.viewer, slide)
+        self.column_box.clear()
+        if nuclei is not None:
+            for column in columns_of(nuclei.cells):
+                self.column_box.addItem(title_of(column), column)
+            self.column_box.setCurrentIndex(self.column_box.findData(nuclei.colouring.column))
+            self.filled.setChecked(nuclei.filled)
+            self.legend.setText(legend(nuclei.colouring))
+        self.setVisible(nuclei is not None)
+
+    def recolour(self) -> None:
+        """Colour by the chosen column."""
+        if self._nuclei is not None:
+            self._nuclei.colour_by(self.column_box.currentData())
+            self.legend.setText(legend(self._nuclei.colouring))
+
+    def _fill(self, filled: bool) -> None:
+        if self._nuclei is not None:
+            self._nuclei.fill(filled)
+
+
+def legend(colouring: Colouring) -> str:
+    """Return the colours with what they stand for, as rich text."""
+    count = len(colouring.colours)
+    if colouring.kinds:
+        rows = [(i % count, name) for i, name in enumerate(colouring.kinds)]
+        return " &nbsp; ".join(f"{_square(colouring, i)}&nbsp;{html.escape(name)}" for i, name in rows)
+    steps = np.linspace(0, count - 2, _SWATCHES).astype(int)
+    bar = "".join(_square(colouring, int(i)) for i in steps)
+    ends = f"{colouring.low:.3g} {bar} {colouring.high:.3g}"
+    return f"{ends}<br>1st to 99th percentile; {_square(colouring, count - 1)}&nbsp;not measured"
+
+
+def _square(colouring: Colouring, colour: int) -> str:
+    red, green, blue = (round(255 * float(part)) for part in colouring.colours[colour, :3])
+    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">■</span>'
