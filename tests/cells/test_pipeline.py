@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -11,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_hwsi.cells import Cells, Classical, Segmentation, segment_cells, tiles
 from napari_hwsi.cells.workers import Workers
-from napari_hwsi.errors import Cancelled, HwsiError, ResolutionError
+from napari_hwsi.errors import Cancelled, HwsiError, InputError, ResolutionError, StoreError
 from napari_hwsi.progress import Step
 from napari_hwsi.slides import open_slide, slide_from_array
+from napari_hwsi.tissue import TissueMask
 
 from .conftest import Piece, same_cells
 
@@ -117,6 +120,60 @@ def test_pieces_are_all_that_is_found(tissue_piece: Piece, tmp_path: Path) -> No
     again: list[Cells] = []
     assert same_cells(segment_cells(slide, store=tmp_path / "cells", piece=again.append), cells)
     assert sum(map(len, again)) == len(places)
+
+
+def test_a_full_disk_keeps_the_tiles_that_are_finished(tissue_piece: Piece, small_disk: Path) -> None:
+    slide, store, ballast = (
+        slide_from_array(tissue_piece.rgb, mpp=0.5),
+        small_disk / "cells",
+        small_disk / "b",
+    )
+    kept: list[int] = []
+
+    def fill(step: Step) -> None:
+        if step == Step(3, 9, "tiles") and not ballast.exists():
+            kept.append(len(list(store.glob("tile-*.parquet"))))
+            ballast.write_bytes(b"0" * shutil.disk_usage(small_disk).free)
+
+    with pytest.raises(StoreError, match=r"could not be written: .*No space left"):
+        segment_cells(slide, store=store, progress=fill)
+    assert kept == [3]
+    assert sorted(file.suffix for file in store.iterdir()) == [".json"] + 3 * [".parquet"]
+    ballast.unlink()
+    assert same_cells(segment_cells(slide, store=store), segment_cells(slide))
+
+
+def test_a_damaged_tile_in_the_middle_is_a_gap_and_the_rest_is_kept(
+    tissue_piece: Piece, tmp_path: Path
+) -> None:
+    file = tmp_path / "slide.tif"
+    options = {"photometric": "ycbcr", "compression": "jpeg", "compressionargs": {"level": 98}}
+    tifffile.imwrite(file, tissue_piece.rgb[:384, :384], tile=(128, 128), **options)
+    tissue = TissueMask(np.ones((1, 1), bool), (384, 384))
+    with open_slide(file, mpp=0.5) as slide:
+        fitted = Classical().fit(slide)
+        whole = segment_cells(slide, segmenter=fitted, tissue=tissue)
+    with tifffile.TiffFile(file) as tiff:
+        start, length = (part[4] for part in (tiff.pages[0].dataoffsets, tiff.pages[0].databytecounts))
+    with file.open("r+b") as stream:
+        stream.seek(start)
+        stream.write(bytes(length))
+    with open_slide(file, mpp=0.5) as slide:
+        holed = segment_cells(slide, segmenter=fitted, tissue=tissue)
+    assert not holed.inside((128, 128, 256, 256)).any()
+    far = [~cells.inside((96, 96, 288, 288)) for cells in (whole, holed)]
+    places = [
+        {tuple(c) for c in cells.centroids[keep]} for cells, keep in zip((whole, holed), far, strict=True)
+    ]
+    assert len(places[0]) > 30
+    assert len(places[0] & places[1]) > 0.95 * len(places[0])
+
+
+def test_saturated_pictures_have_no_nuclei_or_are_refused() -> None:
+    white, black = (np.full((300, 300, 3), value, np.uint8) for value in (255, 0))
+    assert len(segment_cells(white, box=(0, 0, 300, 300), mpp=0.5)) == 0
+    with pytest.raises(InputError, match="not H&E"):
+        segment_cells(black, box=(0, 0, 300, 300), mpp=0.5)
 
 
 def test_errors_and_deaths_of_workers_are_told() -> None:

@@ -221,23 +221,6 @@ def test_a_file_that_cannot_grow(
     assert arrays_of(path) == arrays_of(result.path)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """A real file system of 4 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run(
-            [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("a small file system cannot be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_a_full_disk_keeps_what_is_finished(
     slide_file: Path, result: hwsi.Hierarchy, small_disk: Path
 ) -> None:
