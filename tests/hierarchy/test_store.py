@@ -262,9 +262,9 @@ def test_cells_of_a_place_are_read_alone(result: hwsi.Hierarchy, monkeypatch: py
     read: list[int] = []
     original = Store.cells_of
 
-    def counted(store: Store, rows: slice) -> dict[str, np.ndarray]:
+    def counted(store: Store, rows: slice, tokens: bool = False) -> dict[str, np.ndarray]:
         read.append(rows.stop - rows.start)
-        return original(store, rows)
+        return original(store, rows, tokens)
 
     monkeypatch.setattr(Store, "cells_of", counted)
     result.cells_in((3560, 3560, 3700, 3800))

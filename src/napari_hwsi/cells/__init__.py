@@ -12,7 +12,7 @@ from .pocket import PocketSegmenter
 from .seams import resolve_seams
 from .segment import segment_cells, segment_owned
 from .segmenter import NetworkSegmenter, Offer, Segmentation, Segmenter, find_segmenter, offered, segmenters
-from .tiles import TILE_PX
+from .tiles import TILE_PX, no_cells
 
 __all__ = [
     "TILE_PX",
@@ -31,6 +31,7 @@ __all__ = [
     "StainLevels",
     "ending_of",
     "find_segmenter",
+    "no_cells",
     "offered",
     "resolve_seams",
     "segment_cells",

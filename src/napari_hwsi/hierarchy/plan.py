@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import TILE_PX, Segmenter
+from ..cells import TILE_PX, Segmenter, no_cells
 from ..encoders import PatchEncoder
 from ..errors import InputError
 from ..slides import Slide
@@ -148,6 +148,7 @@ def make_plan(
                 "tile_px": TILE_PX,
             },
             "type_names": list(segmenter.type_names),
+            "measurements": list(no_cells((), None).table.columns),
         },
     }
     if "cells" in standing and standing["cells"]["base"] == base:
@@ -179,7 +180,9 @@ def make_plan(
                     MIN_TISSUE,
                 ]
             ),
-            "cells": digest([base, settings["cells"]["segmenter"], tissue.digest]),
+            "cells": digest(
+                [base, *(settings["cells"][name] for name in ("segmenter", "measurements")), tissue.digest]
+            ),
         },
         base=base,
     )
