@@ -4,6 +4,7 @@ from .cells import Cells
 from .cellvit import CellViTSegmenter
 from .classical import Classical, StainLevels
 from .contours import Contours, trace
+from .corrections import Correction, Editable, correct
 from .exchange import ending_of, write_cells, write_objects
 from .index import CellIndex
 from .neighbours import Graph
@@ -21,6 +22,8 @@ __all__ = [
     "Cells",
     "Classical",
     "Contours",
+    "Correction",
+    "Editable",
     "Graph",
     "NetworkSegmenter",
     "Offer",
@@ -29,6 +32,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "StainLevels",
+    "correct",
     "ending_of",
     "find_segmenter",
     "no_cells",

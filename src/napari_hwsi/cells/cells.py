@@ -86,7 +86,10 @@ class Cells:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Cells]) -> Cells:
-        """Return the cells of all parts, in order. Raises InputError where type names or mpp differ."""
+        """Return the cells of all parts, in order; a flag that some lack is false of them.
+
+        Raises InputError where type names or mpp differ.
+        """
         if not parts:
             return cls.of([])
         if len(parts) == 1:
@@ -95,6 +98,8 @@ class Cells:
         if any(part.type_names != names or part.mpp != mpp for part in parts):
             raise InputError("Cells of different type names or resolutions cannot stand in one table.")
         filled = [part.table for part in parts if len(part)] or [parts[0].table]
+        flags = {name for table in filled for name in table.select_dtypes(bool)}
+        filled = [table.assign(**dict.fromkeys(flags.difference(table), False)) for table in filled]
         tokens = [part.tokens for part in parts if part.tokens is not None]
         if tokens and len(tokens) < len(parts):
             raise InputError("Cells with tokens and cells without cannot stand in one table.")

@@ -72,6 +72,8 @@ def read_csv(path: Path, mpp: float | Sequence[float] | None = None) -> Cells:
             f.name for f in measured.schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)
         ]
         values = {name: measured.column(name).to_numpy().astype(np.float32) for name in numeric}
+        flags = [f.name for f in measured.schema if pa.types.is_boolean(f.type)]
+        values |= {name: measured.column(name).fill_null(False).to_numpy() for name in flags}
     except (OSError, ValueError, pa.ArrowException, shapely.errors.ShapelyError) as error:
         if isinstance(error, InputError):
             raise
