@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from .contours import Contours, concatenate, draw, moments
 from .morphology import measure_shapes
 from .neighbours import COLUMNS as NEIGHBOUR_COLUMNS
 from .neighbours import REACH_UM, Graph, GraphKind, build_graph, measure_neighbours
+
+if TYPE_CHECKING:
+    from .counts import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +165,14 @@ class Cells:
     def in_box(self, box: Sequence[float]) -> Cells:
         """Return the cells whose centroid lies in a half-open box, level-0 px."""
         return self.select(self.inside(box))
+
+    def count_in(
+        self, regions: Mapping[str, Shape] | Sequence[Shape], tissue: TissueMask | None = None
+    ) -> pd.DataFrame:
+        """Count cells in boxes or polygons, with 95 % intervals: see :func:`.counts.count_cells`."""
+        from .counts import count_cells
+
+        return count_cells(self, regions, tissue)
 
     def labels(self, box: Sequence[float], mpp: float | Sequence[float] | None = None) -> NDArray[np.int32]:
         """Draw the cells that meet a box: int32 (Y, X), row number + 1, background 0.
