@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
 
-from napari_hwsi.cells import Cells
+from napari_hwsi.cells import CellIndex, Cells
 from napari_hwsi.errors import InputError
 from napari_hwsi.slides import slide_from_array
 from napari_hwsi.viewer import show_slide, visible_box
 from napari_hwsi.viewer.colours import SELECTED_COLOUR, rgba
 from napari_hwsi.viewer.layers import cells_data, centroids_data, show
-from napari_hwsi.viewer.nuclei import Nuclei, fly_to_cell, nuclei_of
+from napari_hwsi.viewer.nuclei import Nuclei, features_of, fly_to_cell, nuclei_of
 
 
 @pytest.fixture
@@ -114,3 +114,21 @@ def test_points_take_the_same_colours(shown: tuple[napari.Viewer, Nuclei]) -> No
     points = show(viewer, centroids_data(nuclei))
     nuclei.colour_by("area_um2")
     np.testing.assert_allclose(points.face_color, drawn_colours(nuclei), atol=1e-6)
+
+
+def test_growth_draws_what_is_new_alone(shown: tuple[napari.Viewer, Nuclei]) -> None:
+    viewer, _ = shown
+    corners = np.array([[-8, -8], [-8, 8], [8, 8], [8, -8]], np.float32)
+    cells = Cells.of([corners + place for place in ((100, 100), (150, 150), (700, 700))], mpp=0.5)
+    slide = slide_from_array(np.full((1100, 1100, 3), 240, np.uint8), mpp=0.5, name="grown")
+    nuclei = nuclei_of(show(viewer, cells_data(slide, cells.select(np.arange(2)))))
+    base = nuclei.layer.data[0]
+    assert set(np.unique(base)) == {0, 1, 2}
+    near, far = (base.drawing.tile(1, at, at, (512, 512)) for at in (0, 512))
+    nuclei.select([1])
+    nuclei.grow(CellIndex.of(cells), features_of(cells), cells.contours.bounds[2:])
+    assert base.drawing.tile(1, 0, 0, (512, 512)) is near
+    assert base.drawing.tile(1, 512, 512, (512, 512)) is not far
+    assert set(np.unique(base)) == {0, 1, 2, 3}
+    assert (len(nuclei.layer.features), nuclei.selected.tolist()) == (3, [1])
+    assert drawn_colours(nuclei).shape == (3, 4)

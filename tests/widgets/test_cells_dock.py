@@ -12,9 +12,11 @@ import shapely
 from napari.layers import Image as NapariImage
 
 from napari_hwsi.cells import Cells, segment_cells
+from napari_hwsi.errors import InputError
 from napari_hwsi.slides import Slide, open_slide, slide_from_array
 from napari_hwsi.tissue import TissueMask
 from napari_hwsi.viewer import fly_to, show_slide, visible_box
+from napari_hwsi.viewer.nuclei import Nuclei, nuclei_on
 from napari_hwsi.viewer.state import part_layer
 from napari_hwsi.widgets.cells_dock import CellsDock, in_words, tissue_pixels
 from napari_hwsi.widgets.scope import DRAWN, WHOLE, Scope
@@ -87,6 +89,55 @@ def test_cancel(dock: CellsDock, viewer: napari.Viewer, qtbot) -> None:
     qtbot.wait(300)
     assert dock.cells is None
     assert len(viewer.layers) == 1
+
+
+def test_nuclei_appear_while_more_are_found(
+    make_napari_viewer: Callable[..., napari.Viewer], tissue: Slide, qtbot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    pixels = np.tile(tissue.read((0, 0), (640, 640)), (4, 1, 1))
+    slide = slide_from_array(pixels, mpp=tissue.mpp, name="long")
+    show_slide(viewer, slide)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-hwsi", "Segment cells")
+    dock.scope_box.setCurrentText(WHOLE)
+
+    def growing() -> Nuclei | None:
+        found = nuclei_on(viewer, slide)
+        return found if found is not None and found.growing else None
+
+    dock.run_button.click()
+    qtbot.waitUntil(lambda: growing() is not None, timeout=60000)
+    assert dock.task.busy
+    nuclei = growing()
+    assert len(nuclei.cells) > 10
+    assert dock.found.text() == f"{len(nuclei.cells):,} nuclei so far"
+    assert dock.look_box.isVisible()
+    with pytest.raises(InputError, match="still being found"):
+        nuclei.correct(nuclei.cells)
+    dock.task.cancel_button.click()
+    assert nuclei.layer.name == "Nuclei (stopped early) · long"
+    assert dock.cells is nuclei.cells
+    assert "a part is missing" in dock.found.text()
+    assert "are kept" in dock.task.words.text()
+    dock.run_button.click()
+    qtbot.waitUntil(lambda: growing() is not None, timeout=60000)
+    assert growing() is not nuclei
+    dock.task.cancel_button.click()
+    assert "from before are back" in dock.task.words.text()
+    assert nuclei_on(viewer, slide).cells is dock.cells is nuclei.cells
+
+
+def test_a_segmenter_that_lacks_something_says_so(dock: CellsDock, home: Path) -> None:
+    box = dock.segmenter_box
+    assert "haematoxylin" in box.words.text().lower()
+    box.setCurrentText("cellvit")
+    assert "No weights of CellViT" in box.words.text()
+    assert not dock.run_button.isEnabled()
+    box.setCurrentText("cellvit:mine.pth")
+    assert dock.run_button.isEnabled()
+    box.setCurrentText("nothing")
+    assert "There is no segmenter 'nothing' here" in box.words.text()
+    assert not dock.run_button.isEnabled()
 
 
 def test_what_cannot_be_segmented_is_said(

@@ -145,6 +145,7 @@ def _lacking() -> str | None:
 
 segmenters["cellvit"] = Offer(
     lambda device, source: CellViTSegmenter(source, device),
+    what="CellViT-256: outlines and types, from a large network",
     needs="CellViT-256 weights, which you fetch",
     unverified="the published weights; the network and its post-processing agree with the published ones",
     lacking=_lacking,

@@ -116,7 +116,9 @@ class Classical:
         return Segmentation(labels, np.zeros(len(origin), np.uint8), probabilities)
 
 
-segmenters["classical"] = Offer(lambda device, source: Classical())
+segmenters["classical"] = Offer(
+    lambda device, source: Classical(), what="haematoxylin and shape, without a network"
+)
 
 
 @dataclass(frozen=True)

@@ -223,18 +223,21 @@ def _require(module: str) -> None:
 
 segmenters["cellpose"] = Offer(
     cellpose,
+    what="Cellpose: outlines, by a network of your choice",
     needs="Cellpose and a model, named: cellpose:<file or name>",
     unverified="published models; its code runs here with small ones",
     lacking=partial(_lacking, "cellpose"),
 )
 segmenters["instanseg"] = Offer(
     instanseg,
+    what="InstanSeg: outlines, by a network of your choice",
     needs="InstanSeg and a model, named: instanseg:<file or name>",
     unverified="published models",
     lacking=partial(_lacking, "instanseg"),
 )
 segmenters["stardist"] = Offer(
     stardist,
+    what="StarDist: star-shaped outlines, by a network of your choice",
     needs="StarDist with TensorFlow, and a model, named: stardist:<folder or name>",
     unverified="its calls stand as documented, and were never run",
     lacking=partial(_lacking, "stardist"),

@@ -190,5 +190,6 @@ def _load(path: Path) -> Any:
 
 segmenters["pocket"] = Offer(
     lambda device, source: PocketSegmenter(Path(source) if source else None, device),
+    what="a small network that ships, with types",
     unverified="its types, learned on synthetic slides; it misses most nuclei of some stainings",
 )

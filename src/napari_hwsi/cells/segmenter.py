@@ -107,11 +107,13 @@ class Offer:
 
     make: from a device ('auto', 'cpu', 'cuda', …) and a source (a file, a folder or a name of weights, None
     where none is named) to the segmenter; raises WeightsError or MissingDependencyError with the remedy.
-    needs: in a few words, for people; unverified: what could not be tried on the real thing, '' where all
-    was; lacking: what this machine lacks and how to get it, None where it is ready; it loads nothing heavy.
+    what: what it is, and needs: what it takes, in a few words, for people; unverified: what could not be
+    tried on the real thing, '' where all was; lacking: what this machine lacks and how to get it, None where
+    it is ready; it loads nothing heavy.
     """
 
     make: Callable[[str, str | None], Segmenter]
+    what: str
     needs: str = "nothing more"
     unverified: str = ""
     lacking: Callable[[], str | None] = lambda: None

@@ -23,7 +23,8 @@ def drawn_area(viewer: ViewerModel, layer: Layer) -> Any:
     """Return the area of the drawn shapes on a slide's layer, a shapely geometry in level-0 px (x, y).
 
     The shapes are those of the active Shapes layer, else of the topmost the user drew; the selected
-    ones where some are. Rectangles, ellipses and polygons count. Raises InputError where there is none.
+    ones where some are. Rectangles, ellipses and polygons count. Raises InputError where there is none, or
+    where one crosses itself.
     """
     drawing = _drawing(viewer)
     chosen = sorted(drawing.selected_data) if drawing is not None else []
@@ -34,11 +35,21 @@ def drawn_area(viewer: ViewerModel, layer: Layer) -> Any:
             if outline is not None:
                 world = [drawing.data_to_world(point)[-2:] for point in outline]
                 places = np.array([layer.world_to_data(point)[-2:] for point in world]) + 0.5
-                areas.append(shapely.make_valid(shapely.Polygon(places[:, ::-1])))
+                areas.append(_area(places, f"Shape {i} of layer {drawing.name!r}"))
     area = shapely.union_all(areas)
     if area.is_empty or not area.area > 0:
         raise InputError("Nothing is drawn. Add a Shapes layer and draw a rectangle, ellipse or polygon.")
     return area
+
+
+def _area(places: NDArray[Any], name: str) -> Any:
+    """Return the area within an outline (M, 2), (y, x). Raises InputError where it crosses itself."""
+    area = shapely.Polygon(places[:, ::-1])
+    if area.is_valid:
+        return area
+    if not area.convex_hull.area > 0:  # drawn as a line
+        return shapely.Polygon()
+    raise InputError(f"{name} crosses itself, so what is inside it is not clear. Draw it without a crossing.")
 
 
 def area_box(layer: Layer, area: Any) -> Box:

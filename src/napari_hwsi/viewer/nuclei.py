@@ -19,7 +19,7 @@ from ..cells import CellIndex, Cells
 from ..errors import InputError
 from ..slides import Slide
 from .colours import TYPE, Colouring, colouring, columns_of, title_of
-from .raster import DrawnLevel, draw_cells, pyramid
+from .raster import Drawing, DrawnLevel, draw_cells, pyramid
 from .region import fly_to
 from .state import active_slide_layer, part_layer, slide_of
 
@@ -48,11 +48,13 @@ class Nuclei:
         self._layer: weakref.ref[Labels] | None = None
         self._points: weakref.ref[Points] | None = None
         self._history: list[Cells] = []
-        self._set(cells)
+        self._drawing: Drawing | None = None
+        self.growing = False
+        """Whether more are being found."""
+        self._set(CellIndex.of(cells))
 
-    def _set(self, cells: Cells) -> None:
-        self.cells = cells
-        self.index = CellIndex.of(cells)
+    def _set(self, index: CellIndex) -> None:
+        self.cells, self.index = index.cells, index
         self.shown: NDArray[np.bool_] | None = None
         self.selected: NDArray[np.int64] = np.empty(0, np.int64)
         column = getattr(self, "colouring", None)
@@ -70,7 +72,10 @@ class Nuclei:
 
     def levels(self) -> list[DrawnLevel]:
         """Return the label pyramid, drawn when it is looked at. Raises ResolutionError without mpp."""
-        return pyramid(self.slide.shape, draw_cells(self.index, self.slide.require_mpp()))
+        mpp = self.slide.require_mpp()
+        levels = pyramid(self.slide.shape, lambda box, step: draw_cells(self.index, mpp)(box, step))
+        self._drawing = levels[0].drawing
+        return levels
 
     def attach(self, layer: Labels) -> None:
         """Let a layer show them, as outlines or filled as was chosen."""
@@ -127,7 +132,12 @@ class Nuclei:
         return None if row is None or (self.shown is not None and not self.shown[row]) else row
 
     def correct(self, cells: Cells) -> None:
-        """Show corrected cells in place of these, which :meth:`undo` brings back."""
+        """Show corrected cells in place of these, which :meth:`undo` brings back.
+
+        Raises InputError while more are being found.
+        """
+        if self.growing:
+            raise InputError("More nuclei are still being found. Wait for them, or cancel the search.")
         self._history = [*self._history, self.cells][-_HISTORY:]
         self._replace(cells)
 
@@ -136,8 +146,30 @@ class Nuclei:
         if self._history:
             self._replace(self._history.pop())
 
+    def grow(self, index: CellIndex, features: Any, boxes: NDArray[Any]) -> None:
+        """Show cells of which these are the first; only what meets boxes (N, 4), level-0 px, is drawn anew.
+
+        features: what :func:`features_of` made of them; with the index, another thread can have made it.
+        What is selected, and left out by :meth:`show_only`, stays so.
+        """
+        shown, selected = self.shown, self.selected
+        self._set(index)
+        more = len(self.cells) - (0 if shown is None else len(shown))
+        self.shown = None if shown is None else np.append(shown, np.ones(more, bool))
+        self.selected = selected
+        if self._drawing is not None:
+            self._drawing.forget(boxes)
+        layer = self.layer
+        if layer is not None:
+            layer.features = features
+            layer.metadata[CELLS] = self.cells
+        self._recolour()
+        if layer is not None:
+            layer.refresh()
+        self.changed.emit()
+
     def _replace(self, cells: Cells) -> None:
-        self._set(cells)
+        self._set(CellIndex.of(cells))
         layer = self.layer
         if layer is not None:
             layer.data = self.levels()

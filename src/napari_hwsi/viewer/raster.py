@@ -132,7 +132,7 @@ class Drawing:
         return drawn
 
     def forget(self, boxes: NDArray[Any]) -> None:
-        """Draw anew, when looked at, what meets boxes (N, 4) of base pixels."""
+        """Draw anew, when looked at, what meets boxes (N, 4) of base pixels, a dot to the right and below."""
         with self._lock:
             self._age += 1
             for key in list(self._tiles):
@@ -140,7 +140,11 @@ class Drawing:
                 y1, x1 = (
                     (place + side) * step for place, side in zip(key[1:], self._tiles[key].shape, strict=True)
                 )
-                if ((boxes[:, :2] < (y1, x1)) & (boxes[:, 2:] > (top * step, left * step))).all(1).any():
+                if (
+                    ((boxes[:, :2] < (y1, x1)) & (boxes[:, 2:] + step > (top * step, left * step)))
+                    .all(1)
+                    .any()
+                ):
                     del self._tiles[key]
 
 

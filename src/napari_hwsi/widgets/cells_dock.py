@@ -10,9 +10,9 @@ import napari
 import numpy as np
 import shapely
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QPushButton
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton
 
-from ..cells import find_segmenter, segment_cells, segmenters
+from ..cells import segment_cells
 from ..errors import InputError
 from ..progress import Progress
 from ..slides import Slide
@@ -21,12 +21,16 @@ from ..viewer.drawn import points_in
 from ..viewer.layers import cells_data, show
 from ..viewer.state import FOUND, require_slide_layer, slide_of
 from . import tooltips
-from .dock import Dock, narrow, wrapped
+from .dock import Dock, wrapped
+from .growing import Gathering, Growing, Grown
 from .look_box import LookBox
 from .scope import Scope, ScopeBox
+from .segmenter_box import SegmenterBox
 
 if TYPE_CHECKING:
     from ..cells import Cells
+
+PARTIAL = "The search was stopped: a part is missing, and at the seams of tiles some may be double."
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,12 @@ class CellsDock(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self.scope_box = ScopeBox()
-        self.segmenter_box = narrow(QComboBox())
-        self.segmenter_box.addItems(list(segmenters))
-        self.segmenter_box.setCurrentText(find_segmenter().name)
-        self.segmenter_box.setToolTip(tooltips.SEGMENTER)
+        self.segmenter_box = SegmenterBox()
+        self.segmenter_box.changed.connect(self._enable)
         form = QFormLayout()
         form.addRow("Where", self.scope_box)
         form.addRow("Segmenter", self.segmenter_box)
+        form.addRow(self.segmenter_box.words)
         self.run_button = QPushButton("Segment cells")
         self.run_button.setToolTip(tooltips.SEGMENT)
         self.run_button.clicked.connect(self.run)
@@ -67,6 +70,11 @@ class CellsDock(Dock):
         self.body.addStretch(1)
         self.needs_slide(self.run_button)
         self.refresh()
+
+    def _enable(self) -> None:
+        super()._enable()
+        if self.segmenter_box.lacking:
+            self.run_button.setEnabled(False)
 
     def on_slide(self) -> None:
         """Show what was found on this slide."""
@@ -93,7 +101,7 @@ class CellsDock(Dock):
             self.task.say(f"Saved {len(self.cells):,} nuclei to {path}.")
 
     def _start(self) -> None:
-        layer, segmenter = require_slide_layer(self.viewer), self.segmenter_box.currentText()
+        layer, segmenter = require_slide_layer(self.viewer), self.segmenter_box.chosen
         slide = slide_of(layer)
         assert slide is not None  # a slide's layer has its slide
         slide.require_mpp()
@@ -101,12 +109,52 @@ class CellsDock(Dock):
 
         def work(progress: Progress, piece: Any) -> Found:
             tissue = tissue_of(slide, progress)
-            cells = segment_cells(slide, box=scope.box, segmenter=segmenter, progress=progress, tissue=tissue)
+            cells = segment_cells(
+                slide,
+                box=scope.box,
+                segmenter=segmenter,
+                progress=progress,
+                tissue=tissue,
+                piece=Gathering(piece, scope.area),
+            )
             if scope.area is not None:
                 cells = cells.select(points_in(scope.area, cells.centroids))
             return Found(slide, cells, in_words(slide, scope, cells, tissue))
 
-        self.start(layer, "Looking for nuclei…", work, lambda found: self._show(layer, found))
+        growing = Growing(self.viewer, slide)
+        self.start(
+            layer,
+            "Looking for nuclei…",
+            work,
+            lambda found: self._show(layer, found),
+            lambda grown: self._grow(layer, growing, grown),
+            lambda _: self._stop(layer, growing, self.task.words.text()),
+            lambda: self._stop(layer, growing, "Stopped."),
+        )
+
+    def _grow(self, layer: Image, growing: Growing, grown: Grown) -> None:
+        new = growing.show(grown)
+        if layer is self.layer:
+            self.found.setText(f"{len(grown.index.cells):,} nuclei so far")
+            self.save_button.hide()
+            if new:
+                self.look_box.show_slide(self.slide)
+
+    def _stop(self, layer: Image, growing: Growing, words: str) -> None:
+        """Say what became of the nuclei of a search that did not come to its end."""
+        slide = slide_of(layer)
+        if growing.nuclei is None or slide is None or layer not in self.viewer.layers:
+            return
+        part = growing.stop()
+        if part is None:
+            self.task.say(f"{words} The nuclei from before are back.")
+        else:
+            layer.metadata[FOUND] = Found(
+                slide, part, f"{len(part):,} nuclei in what was searched. {PARTIAL}"
+            )
+            self.task.say(f"{words} The nuclei found until then are kept.")
+        if layer is self.layer:
+            self.on_slide()
 
     def _show(self, layer: Image, found: Found) -> None:
         layer.metadata[FOUND] = found

@@ -144,6 +144,7 @@ class Dock(SlideWidget):
         done: Callable[[Any], None],
         piece: Callable[[Any], None] | None = None,
         failed: Callable[[Exception], None] | None = None,
+        stopped: Callable[[], None] | None = None,
     ) -> None:
         """Run work on a slide's layer, as :meth:`TaskRow.run` does; another slide may be looked at meanwhile.
 
@@ -159,7 +160,7 @@ class Dock(SlideWidget):
 
         self._job = (layer, slide_of(layer))
         self.task_slide.setText(f"On {layer.name}")
-        self.task.run(doing, work, finish, piece, failed)
+        self.task.run(doing, work, finish, piece, failed, stopped)
 
     def needs_slide(self, button: QPushButton) -> None:
         """Let a button work only with a slide and a free row; without a slide a line says how to go on."""

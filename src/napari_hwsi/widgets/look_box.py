@@ -43,20 +43,29 @@ class LookBox(QGroupBox):
 
     def show_slide(self, slide: Slide | None) -> None:
         """Be about the nuclei of a slide, or none."""
+        if self._nuclei is not None:
+            self._nuclei.changed.disconnect(self._tell, missing_ok=True)
+            self._nuclei.colours_changed.disconnect(self._tell, missing_ok=True)
         nuclei = self._nuclei = nuclei_on(self.viewer, slide)
         self.column_box.clear()
         if nuclei is not None:
             for column in columns_of(nuclei.cells):
                 self.column_box.addItem(title_of(column), column)
-            self.column_box.setCurrentIndex(self.column_box.findData(nuclei.colouring.column))
             self.filled.setChecked(nuclei.filled)
-            self.legend.setText(legend(nuclei.colouring))
+            nuclei.changed.connect(self._tell)
+            nuclei.colours_changed.connect(self._tell)
+            self._tell()
         self.setVisible(nuclei is not None)
 
     def recolour(self) -> None:
         """Colour by the chosen column."""
         if self._nuclei is not None:
             self._nuclei.colour_by(self.column_box.currentData())
+
+    def _tell(self) -> None:
+        """Show what the nuclei are coloured by now."""
+        if self._nuclei is not None:
+            self.column_box.setCurrentIndex(self.column_box.findData(self._nuclei.colouring.column))
             self.legend.setText(legend(self._nuclei.colouring))
 
     def _fill(self, filled: bool) -> None:

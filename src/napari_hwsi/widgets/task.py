@@ -146,6 +146,7 @@ class TaskRow(QWidget):
         self._what, self._since, self._first = "", 0.0, 0
         self._done: Callable[[Any], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
+        self._stopped: Callable[[], None] | None = None
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel")
@@ -177,11 +178,12 @@ class TaskRow(QWidget):
         done: Callable[[Any], None],
         piece: Callable[[Any], None] | None = None,
         failed: Callable[[Exception], None] | None = None,
+        stopped: Callable[[], None] | None = None,
     ) -> None:
         """Run ``work`` in a thread and call ``done`` with what it returns; earlier work is cancelled.
 
         doing: what is said meanwhile; piece: called with each piece the work hands over; failed:
-        called with an error, after it has been shown.
+        called with an error, after it has been shown; stopped: called when it was cancelled, likewise.
         """
         self.cancel()
         task = Task(work, after=self._task, parent=self)
@@ -191,7 +193,8 @@ class TaskRow(QWidget):
         task.succeeded.connect(self._on_success)
         task.failed.connect(self._on_failure)
         task.cancelled.connect(self._on_cancel)
-        self._task, self._what, self._done, self._failed = task, "", done, failed
+        self._task, self._what = task, ""
+        self._done, self._failed, self._stopped = done, failed, stopped
         self.say(doing)
         self.bar.setRange(0, 0)
         self._show_busy(True)
@@ -244,11 +247,14 @@ class TaskRow(QWidget):
             failed(error)
 
     def _on_cancel(self) -> None:
+        stopped = self._stopped
         self._let_go()
         self.say("Stopped. What was finished is kept.")
+        if stopped is not None:
+            stopped()
 
     def _let_go(self) -> None:
-        self._done = self._failed = None  # they hold the slide
+        self._done = self._failed = self._stopped = None  # they hold the slide
         self._show_busy(False)
 
     def _show_busy(self, busy: bool) -> None:

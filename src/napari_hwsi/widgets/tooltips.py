@@ -46,7 +46,7 @@ ASSOCIATED = (
     "Label and macro can show names and dates of the patient. They are never sent anywhere."
 )
 
-SEGMENTER = "How nuclei are found."
+SEGMENTER = "How nuclei are found. Weights of your own are named after a colon: cellvit:weights.pth."
 SEGMENT = "Find nuclei in the chosen part of the slide. The Nuclei layer is replaced."
 COLOUR_BY = "What the colours of the nuclei stand for: their type or one of their measurements."
 FILLED = "Fill the nuclei instead of outlining them."
