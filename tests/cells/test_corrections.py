@@ -69,9 +69,9 @@ def test_unchanged_rows_stay_to_the_last_bit_and_all_is_undone(part: Editable, c
     rows = np.flatnonzero(edited[:, column] == grown)
     edited[rows, column - 2 : column] = grown
     done = correct(part, edited, new_type=1)
-    assert sorted(done.rows) == sorted([grown - 1, deleted - 1])
+    assert sorted(done.reversal.rows) == sorted([grown - 1, deleted - 1])
     assert len(done.cells) == len(cells)  # one deleted, one new
-    others = np.setdiff1d(np.arange(len(cells)), done.rows)
+    others = np.setdiff1d(np.arange(len(cells)), done.reversal.rows)
     kept = done.cells.select(np.arange(len(others)))
     assert not kept.table[EDITED].any()
     was = cells.select(others)
@@ -115,7 +115,7 @@ def test_cut_nuclei_stay(part: Editable) -> None:
     with pytest.raises(InputError, match="No nucleus was changed"):
         correct(part, np.where(np.isin(part.labels, part.cut), 0, part.labels))
     everything = correct(part, np.full_like(part.labels, part.unused(part.labels)))
-    assert not np.isin(part.cut - 1, everything.rows).any()
+    assert not np.isin(part.cut - 1, everything.reversal.rows).any()
 
 
 def test_erased_through_is_two_nuclei_and_strays_go(part: Editable, cells: Cells) -> None:
@@ -126,7 +126,7 @@ def test_erased_through_is_two_nuclei_and_strays_go(part: Editable, cells: Cells
     edited[middle][edited[middle] == target] = 0
     edited[free_place(edited)[0].start, free_place(edited)[1].start] = target
     done = correct(part, edited)
-    assert done.added == 2
+    assert done.reversal.added == 2
     assert (done.cells.types[-2:] == cells.types[target - 1]).all()
 
 

@@ -39,6 +39,7 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
         "Slide",
         "Minimap",
         "Segment cells",
+        "Correct nuclei",
         "Analyse",
         "CCAF",
         "Ask",

@@ -4,7 +4,7 @@ from .cells import Cells
 from .cellvit import CellViTSegmenter
 from .classical import Classical, StainLevels
 from .contours import Contours, trace
-from .corrections import Correction, Editable, correct
+from .corrections import Correction, Editable, Reversal, correct
 from .exchange import ending_of, write_cells, write_objects
 from .index import CellIndex
 from .neighbours import Graph
@@ -29,6 +29,7 @@ __all__ = [
     "Offer",
     "PackagedSegmenter",
     "PocketSegmenter",
+    "Reversal",
     "Segmentation",
     "Segmenter",
     "StainLevels",

@@ -77,22 +77,21 @@ class Editable:
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
-    """Cells after a correction, and what takes it back: the rows it replaced.
+class Reversal:
+    """What takes a correction back: a few rows, not all cells.
 
-    rows: int64 (K,), ascending, where ``replaced`` stood among the cells before; added: cells at the end that
-    stand in their place; marked: whether the table had the column ``edited`` before.
+    rows: int64 (K,), ascending, where ``replaced`` stood among the cells before; added: cells at the end
+    that stand in their place; marked: whether the table had the column ``edited`` before.
     """
 
-    cells: Cells
     rows: NDArray[np.int64]
     replaced: Cells
     added: int
     marked: bool
 
-    def undone(self) -> Cells:
-        """Return the cells before, to the last bit."""
-        kept = self.cells.select(np.arange(len(self.cells) - self.added))
+    def apply(self, cells: Cells) -> Cells:
+        """Return the cells before the correction that led to ``cells``, to the last bit."""
+        kept = cells.select(np.arange(len(cells) - self.added))
         if not self.marked:
             kept = replace(kept, table=kept.table.drop(columns=EDITED))
         whole = Cells.concatenate([kept, self.replaced])
@@ -101,6 +100,18 @@ class Correction:
         order[others] = np.arange(len(kept))
         order[self.rows] = np.arange(len(kept), len(whole))
         return whole.select(order)
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """Cells after a correction, and what takes it back."""
+
+    cells: Cells
+    reversal: Reversal
+
+    def undone(self) -> Cells:
+        """Return the cells before, to the last bit."""
+        return self.reversal.apply(self.cells)
 
 
 def correct(part: Editable, edited: ArrayLike, new_type: int = 0) -> Correction:
@@ -132,7 +143,8 @@ def correct(part: Editable, edited: ArrayLike, new_type: int = 0) -> Correction:
     marked = EDITED in cells.table
     kept = _marked(cells.select(kept_rows), False)
     joined = _with_neighbours(Cells.concatenate([kept, _marked(fresh, True)]), part, len(kept))
-    return Correction(joined, gone.astype(np.int64) - 1, cells.select(gone - 1), len(fresh), marked)
+    rows = gone.astype(np.int64) - 1
+    return Correction(joined, Reversal(rows, cells.select(rows), len(fresh), marked))
 
 
 def merge(labels: NDArray[np.int32], which: Sequence[int]) -> NDArray[np.int32]:

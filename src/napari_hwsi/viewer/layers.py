@@ -18,7 +18,7 @@ from napari.layers import Points as PointsLayer
 from napari.layers import Shapes as ShapesLayer
 from numpy.typing import NDArray
 
-from ..cells import CellIndex
+from ..cells import CellIndex, Editable
 from ..errors import InputError
 from ..evidence import Evidence
 from ..slides import Slide
@@ -40,6 +40,7 @@ from .raster import (
     tissue_colours,
 )
 from .state import (
+    EDITABLE,
     HIDDEN,
     MASK,
     PART,
@@ -80,6 +81,7 @@ _TITLES: dict[Part, str] = {
     "attention": "Nuclei by attention",
     "centroids": "Nucleus centroids",
     "evidence": "Evidence",
+    "correction": "Nuclei being corrected",
 }
 
 
@@ -212,6 +214,16 @@ def cells_data(slide: Slide, cells: Cells) -> LayerData:
     kwargs = _kwargs(slide, "cells", kwargs)
     kwargs["metadata"] |= {NUCLEI: nuclei, CELLS: cells}
     return nuclei.levels(), kwargs, "labels"
+
+
+def correction_data(part: Editable) -> LayerData:
+    """Return the layer of a part whose nuclei are edited: one scale, as napari paints only on that."""
+    slide = part.slide
+    step = np.array(part.resolution) / slide.require_mpp()
+    kwargs = {"opacity": 0.5, **placing(slide, tuple(step), part.box[:2])}
+    kwargs = _kwargs(slide, "correction", kwargs)
+    kwargs["metadata"][EDITABLE] = part
+    return part.labels.copy(), kwargs, "labels"
 
 
 def attention_data(

@@ -15,7 +15,7 @@ from napari.layers import Labels, Layer, Points
 from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
-from ..cells import CellIndex, Cells
+from ..cells import CellIndex, Cells, Correction, Reversal
 from ..errors import InputError
 from ..slides import Slide
 from .colours import TYPE, Colouring, colouring, columns_of, title_of
@@ -47,7 +47,7 @@ class Nuclei:
         self.percentiles, self.map_name, self.filled = (1.0, 99.0), "viridis", False
         self._layer: weakref.ref[Labels] | None = None
         self._points: weakref.ref[Points] | None = None
-        self._history: list[Cells] = []
+        self._history: list[Reversal] = []
         self._drawing: Drawing | None = None
         self.growing = False
         """Whether more are being found."""
@@ -131,20 +131,20 @@ class Nuclei:
         row = self.index.at(place, radius)
         return None if row is None or (self.shown is not None and not self.shown[row]) else row
 
-    def correct(self, cells: Cells) -> None:
+    def correct(self, correction: Correction) -> None:
         """Show corrected cells in place of these, which :meth:`undo` brings back.
 
         Raises InputError while more are being found.
         """
         if self.growing:
             raise InputError("More nuclei are still being found. Wait for them, or cancel the search.")
-        self._history = [*self._history, self.cells][-_HISTORY:]
-        self._replace(cells)
+        self._history = [*self._history, correction.reversal][-_HISTORY:]
+        self._replace(correction.cells)
 
     def undo(self) -> None:
         """Bring back the cells from before the last correction."""
         if self._history:
-            self._replace(self._history.pop())
+            self._replace(self._history.pop().apply(self.cells))
 
     def grow(self, index: CellIndex, features: Any, boxes: NDArray[Any]) -> None:
         """Show cells of which these are the first; only what meets boxes (N, 4), level-0 px, is drawn anew.
@@ -175,6 +175,9 @@ class Nuclei:
             layer.data = self.levels()
             layer.features = features_of(cells)
             layer.metadata[CELLS] = cells
+        points = None if self._points is None else self._points()
+        if points is not None:
+            points.data, points.features = cells.centroids - 0.5, features_of(cells)
         self._recolour()
         self.changed.emit()
 

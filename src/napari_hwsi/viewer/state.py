@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
 Part: TypeAlias = Literal[
-    "tissue", "classes", "regions", "patches", "cells", "centroids", "attention", "evidence"
+    "tissue", "classes", "regions", "patches", "cells", "centroids", "attention", "evidence", "correction"
 ]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
-FOUND, HIDDEN = "hwsi_found", "hwsi_hidden"
+FOUND, HIDDEN, EDITABLE = "hwsi_found", "hwsi_hidden", "hwsi_editable"
 HOW_TO_OPEN = "Open one with “Open slide…” in the Slide dock, or with File > Open with Plugin > napari-hwsi."
 
 

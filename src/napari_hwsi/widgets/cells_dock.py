@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ..slides import Slide
 from ..tissue import TissueMask, tissue_of
 from ..viewer.drawn import points_in
 from ..viewer.layers import cells_data, show
+from ..viewer.nuclei import Nuclei, nuclei_of, nuclei_on
 from ..viewer.state import FOUND, require_slide_layer, slide_of
 from . import tooltips
 from .dock import Dock, wrapped
@@ -84,6 +85,14 @@ class CellsDock(Dock):
         self.found.setText("" if self._kept is None else self._kept.words)
         self.save_button.setVisible(self._kept is not None and len(self._kept.cells) > 0)
         self.look_box.show_slide(self.slide)
+        nuclei = nuclei_on(self.viewer, self.slide)
+        if nuclei is not None:
+            nuclei.changed.connect(self._on_cells, unique=True)
+
+    def _on_cells(self) -> None:
+        nuclei = nuclei_on(self.viewer, self.slide)
+        if nuclei is not None and not nuclei.growing:
+            self.on_slide()
 
     @property
     def cells(self) -> Cells | None:
@@ -149,16 +158,18 @@ class CellsDock(Dock):
         if part is None:
             self.task.say(f"{words} The nuclei from before are back.")
         else:
-            layer.metadata[FOUND] = Found(
-                slide, part, f"{len(part):,} nuclei in what was searched. {PARTIAL}"
-            )
+            found = Found(slide, part, f"{len(part):,} nuclei in what was searched. {PARTIAL}")
+            layer.metadata[FOUND] = found
+            follow_corrections(layer, found, growing.nuclei)
             self.task.say(f"{words} The nuclei found until then are kept.")
         if layer is self.layer:
             self.on_slide()
 
     def _show(self, layer: Image, found: Found) -> None:
         layer.metadata[FOUND] = found
-        show(self.viewer, cells_data(found.slide, found.cells))
+        nuclei = nuclei_of(show(self.viewer, cells_data(found.slide, found.cells)))
+        assert nuclei is not None  # a layer of cells shows nuclei
+        follow_corrections(layer, found, nuclei)
         if layer is self.layer:
             self.on_slide()
 
@@ -167,6 +178,17 @@ class CellsDock(Dock):
         path, _ = QFileDialog.getSaveFileName(self, "Save nuclei", "nuclei.geojson", kinds)
         if path:
             self.task.attempt(lambda: self.save(path))
+
+
+def follow_corrections(layer: Image, found: Found, nuclei: Nuclei) -> None:
+    """Let what was found on a slide's layer be the corrected nuclei: these are saved and fused."""
+
+    def follow() -> None:
+        words = f"{found.words}\nCorrected by hand: {len(nuclei.cells):,} nuclei now."
+        words = words if nuclei.can_undo else found.words
+        layer.metadata[FOUND] = replace(found, cells=nuclei.cells, words=words)
+
+    nuclei.changed.connect(follow)
 
 
 def in_words(slide: Slide, scope: Scope, cells: Cells, tissue: TissueMask) -> str:

@@ -10,6 +10,7 @@ from .analyse_dock import AnalyseDock
 from .ask_dock import AskDock
 from .ccaf_dock import CcafDock
 from .cells_dock import CellsDock
+from .correct_dock import CorrectDock
 from .dock import SlideWidget
 from .minimap_dock import MinimapDock
 from .scope import VISIBLE
@@ -21,6 +22,7 @@ _NAMES: dict[type[SlideWidget], str] = {
     SlideDock: "Slide",
     MinimapDock: "Minimap",
     CellsDock: "Segment cells",
+    CorrectDock: "Correct nuclei",
     AnalyseDock: "Analyse",
     CcafDock: "CCAF",
     AskDock: "Ask",

@@ -52,6 +52,17 @@ COLOUR_BY = "What the colours of the nuclei stand for: their type or one of thei
 FILLED = "Fill the nuclei instead of outlining them."
 SAVE_CELLS = "Save outlines and measurements: GeoJSON (QuPath reads it) or Parquet."
 
+EDIT_NUCLEI = "Paint on the nuclei of what the canvas shows. Those that its border cuts stay as they are."
+NEW_NUCLEUS = "Take the brush with a number that is free, and paint a nucleus."
+DELETE_NUCLEI = "Click a nucleus, or drag across several."
+MERGE_NUCLEI = "Drag from one nucleus to another. A gap between them is filled."
+SPLIT_NUCLEI = "Drag across a nucleus from edge to edge, or click it to split it at its waist."
+UNDO_STROKE = "Take back the last stroke, deletion, merge or split; Ctrl+Z too."
+KEEP_NUCLEI = "Trace and measure what changed, and put it in the table, marked as edited."
+DISCARD_NUCLEI = "Leave the nuclei as they were before you edited them."
+UNDO_CORRECTION = "Bring back the nuclei from before the last time you chose Keep."
+NEW_TYPE = "The type of nuclei that you paint where none was."
+
 SHOW_TISSUE = "Find tissue and artefacts, and show them by class."
 EDIT_TISSUE = "Paint classes with napari's brush, eraser and fill. What is not tissue is not analysed."
 CLASS = "What the brush paints."
