@@ -19,6 +19,7 @@ MAPS = ("viridis", "cividis", "magma", "gray")
 
 SELECTED_COLOUR = "#00E5FF"  # no stain is cyan
 _STEPS = 64
+_DARKEST = 0.3  # darker parts of a colormap are not seen on haematoxylin
 _NOT_MEASURED = (0.6, 0.6, 0.6, 1.0)
 _DIMMED = 0.35
 _UNITS = {
@@ -89,8 +90,8 @@ def colouring(
 ) -> Colouring:
     """Return the colours of cells by a column: kinds in the colours of Okabe and Ito, numbers by a colormap.
 
-    percentiles: the colormap runs from the one to the other of the finite values; beyond, its ends.
-    Raises InputError for a column that is not there.
+    percentiles: the colormap, but for its darkest three tenths, runs from the one to the other of the
+    finite values; beyond, its ends. Raises InputError for a column that is not there.
     """
     if column == TYPE:
         count = len(OKABE_ITO)
@@ -114,7 +115,7 @@ def colouring(
     )
     classes = np.clip(steps, 0, _STEPS - 1).astype(np.uint8) + np.uint8(1)
     classes[~finite] = _STEPS + 1
-    colours = ensure_colormap(colormap).map(np.linspace(0, 1, _STEPS))
+    colours = ensure_colormap(colormap).map(np.linspace(_DARKEST, 1, _STEPS))
     return Colouring(column, classes, np.vstack([colours, _NOT_MEASURED]), (), float(low), float(high))
 
 

@@ -82,7 +82,9 @@ def legend(colouring: Colouring) -> str:
     steps = np.linspace(0, count - 2, _SWATCHES).astype(int)
     bar = "".join(_square(colouring, int(i)) for i in steps)
     ends = f"{colouring.low:.3g} {bar} {colouring.high:.3g}"
-    return f"{ends}<br>1st to 99th percentile; {_square(colouring, count - 1)}&nbsp;not measured"
+    words = f"{ends}<br>1st to 99th percentile"
+    missing = (colouring.classes == count).any()
+    return words + (f"<br>{_square(colouring, count - 1)}&nbsp;not measured" if missing else "")
 
 
 def _square(colouring: Colouring, colour: int) -> str:
