@@ -147,11 +147,12 @@ class CorrectDock(Dock):
         self.viewer.layers.selection.active = labels
 
     def take(self, tool: str) -> None:
-        """Let clicks and drags on the labels 'delete', 'merge' or 'split'."""
+        """Let clicks and drags on the labels 'delete', 'merge' or 'split'; taken again, move the view."""
         labels, _ = self._editing()
+        dropped = tool == self._tool
         labels.mode = "pan_zoom"
-        labels.mouse_pan = False
-        self._hold(tool)
+        labels.mouse_pan = dropped
+        self._hold(None if dropped else tool)
         self.viewer.layers.selection.active = labels
 
     def use(self, tool: str, places: NDArray[np.floating]) -> None:
