@@ -68,12 +68,15 @@ def in_parts(box: tuple, shape: tuple[int, int]) -> np.ndarray:
 def test_the_box_follows_the_camera(opened: tuple, qtbot) -> None:
     viewer, dock, layer = opened
     with open_slide(dock.slide.path) as slide:  # the picture is the slide's own
-        seen = pixels(dock.map)
         frame = dock.map._frame().toRect()
         picture = slide.thumbnail(max(frame.width(), frame.height()))
         inner = np.s_[10:-10, 10:-10]  # clear of the box, which frames it all
-        drawn = seen[frame.top() : frame.bottom() + 1, frame.left() : frame.right() + 1]
-        assert np.abs(drawn[inner].mean((0, 1)) - picture[inner].mean((0, 1))).max() < 6
+
+        def drawn() -> np.ndarray:  # it fills in part by part
+            return pixels(dock.map)[frame.top() : frame.bottom() + 1, frame.left() : frame.right() + 1]
+
+        wanted = picture[inner].mean((0, 1))
+        qtbot.waitUntil(lambda: np.abs(drawn()[inner].mean((0, 1)) - wanted).max() < 6, timeout=10000)
     for zoom, centre in ((2.5, (700, 500)), (1.2, (1000, 300)), (4.0, (250, 800))):
         viewer.scene.camera.zoom, viewer.scene.camera.center = zoom, (0, *centre)
         qtbot.wait(80)
