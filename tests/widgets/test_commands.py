@@ -40,6 +40,7 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
         "Minimap",
         "Segment cells",
         "Correct nuclei",
+        "Nuclei table",
         "Analyse",
         "CCAF",
         "Ask",

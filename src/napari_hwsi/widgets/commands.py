@@ -15,6 +15,7 @@ from .dock import SlideWidget
 from .minimap_dock import MinimapDock
 from .scope import VISIBLE
 from .slide_dock import SlideDock
+from .table_dock import TableDock
 
 D = TypeVar("D", bound=SlideWidget)
 
@@ -23,6 +24,7 @@ _NAMES: dict[type[SlideWidget], str] = {
     MinimapDock: "Minimap",
     CellsDock: "Segment cells",
     CorrectDock: "Correct nuclei",
+    TableDock: "Nuclei table",
     AnalyseDock: "Analyse",
     CcafDock: "CCAF",
     AskDock: "Ask",

@@ -63,6 +63,22 @@ DISCARD_NUCLEI = "Leave the nuclei as they were before you edited them."
 UNDO_CORRECTION = "Bring back the nuclei from before the last time you chose Keep."
 NEW_TYPE = "The type of nuclei that you paint where none was."
 
+FILTER = (
+    'Which nuclei are listed, such as area_um2 > 40 and type == "lymphocyte"; Enter applies it.\n'
+    "Names of columns (rest the pointer on a heading), type and probability, numbers, words in quotes,\n"
+    "comparisons, and, or, not, + - * / and brackets."
+)
+NUCLEI_TABLE = (
+    "A heading sorts. What is selected here is selected on the slide, and the reverse.\n"
+    "Double-click or Enter: the view flies there."
+)
+LASSO = "Drag a line round points: their nuclei are selected."
+SELECT_FILTERED = "Select all nuclei that are listed."
+SHOW_ONLY = "Draw only the nuclei that are listed; again: all."
+SAVE_SELECTION = (
+    "Save the selected nuclei with their measurements: CSV, GeoJSON (QuPath reads it) or Parquet."
+)
+
 SHOW_TISSUE = "Find tissue and artefacts, and show them by class."
 EDIT_TISSUE = "Paint classes with napari's brush, eraser and fill. What is not tissue is not analysed."
 CLASS = "What the brush paints."
