@@ -15,6 +15,7 @@ from ..errors import InputError, ResolutionError
 from ..tissue import TissueMask
 from ..units import Mpp, as_box, as_mpp
 from .contours import Contours, concatenate, draw, moments
+from .density import BIN_UM, DensityMap, map_density
 from .morphology import measure_shapes
 from .neighbours import COLUMNS as NEIGHBOUR_COLUMNS
 from .neighbours import REACH_UM, Graph, GraphKind, build_graph, measure_neighbours
@@ -173,6 +174,16 @@ class Cells:
         from .counts import count_cells
 
         return count_cells(self, regions, tissue)
+
+    def density_map(
+        self,
+        box: Sequence[float] | None = None,
+        tissue: TissueMask | None = None,
+        bin_um: float = BIN_UM,
+        sigma_um: float | None = None,
+    ) -> DensityMap:
+        """Map cells per mm² and the types that prevail: see :func:`.density.map_density`."""
+        return map_density(self, box, tissue, bin_um, sigma_um)
 
     def labels(self, box: Sequence[float], mpp: float | Sequence[float] | None = None) -> NDArray[np.int32]:
         """Draw the cells that meet a box: int32 (Y, X), row number + 1, background 0.
