@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 
-from napari_hwsi.encoders.batches import choose_device, in_batches
+from napari_hwsi.encoders.batches import choose_device, in_batches, in_batches_by_size
 from napari_hwsi.errors import InputError
 
 
@@ -56,3 +57,19 @@ def test_devices() -> None:
     for wrong in ("toaster", "cuda:99"):
         with pytest.raises(InputError, match=f"Device '{wrong}' cannot be used"):
             choose_device(wrong)
+
+
+def test_images_of_one_size_go_together_and_come_back_in_their_order() -> None:
+    images = [np.full((side, side, 3), i, np.uint8) for i, side in enumerate((4, 6, 4, 4, 6, 4))]
+    seen: list[tuple[int, int]] = []
+
+    def run(stack: np.ndarray, rows: slice) -> list[int]:
+        if rows.stop - rows.start > 2:
+            raise torch.OutOfMemoryError
+        seen.append((stack.shape[1], rows.stop - rows.start))
+        return [int(image.max()) for image in stack[rows]]
+
+    said, size = in_batches_by_size(run, images, 4, lambda: None)
+    assert said == [0, 1, 2, 3, 4, 5]
+    assert seen == [(4, 2), (4, 2), (6, 2)]
+    assert size == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,18 +105,10 @@ class CellViTSegmenter:
 
     def predict(self, images: Sequence[RGB], mpp: Mpp, beat: Callable[[], None]) -> list[CellViTMaps]:
         """Return the maps of images (Y, X, 3) uint8; those of one size go through the network together."""
-        from ..encoders.batches import in_batches
+        from ..encoders.batches import in_batches_by_size
 
-        said: dict[int, CellViTMaps] = {}
-        for shape in dict.fromkeys(image.shape for image in images):
-            rows = [i for i, image in enumerate(images) if image.shape == shape]
-            chosen = np.stack([images[i] for i in rows])
-            for part, maps in in_batches(partial(self._rows, chosen), len(rows), self._fits):
-                beat()
-                said.update(zip(rows[part], maps, strict=True))
-                if part.stop < len(rows):  # what memory did not hold is not tried again with the next tiles
-                    self._fits = min(self._fits, part.stop - part.start)
-        return [said[i] for i in range(len(images))]
+        said, self._fits = in_batches_by_size(self._rows, images, self._fits, beat)
+        return said
 
     def _rows(self, images: NDArray[np.uint8], rows: slice) -> list[CellViTMaps]:
         """Run the network on rows of images (N, Y, X, 3); white is added to whole tokens."""

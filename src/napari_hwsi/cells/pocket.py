@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,7 @@ class PocketSegmenter:
 
     def predict(self, images: Sequence[RGB], mpp: Mpp, beat: Callable[[], None]) -> list[PocketMaps]:
         """Return the maps of images (Y, X, 3) uint8; those of one size go through the network together."""
-        from ..encoders.batches import in_batches
+        from ..encoders.batches import in_batches_by_size
 
         if not all(_FINEST <= step <= _COARSEST for step in mpp):
             raise ResolutionError(
@@ -134,16 +133,8 @@ class PocketSegmenter:
                 f"this image has {mpp[0]:.3g} x {mpp[1]:.3g}."
             )
         scaled = [_at_working_size(image, mpp) for image in images]
-        said: dict[int, PocketMaps] = {}
-        for shape in dict.fromkeys(image.shape for image in scaled):
-            rows = [i for i, image in enumerate(scaled) if image.shape == shape]
-            chosen = np.stack([scaled[i] for i in rows])
-            for part, maps in in_batches(partial(self._rows, chosen), len(rows), self._fits):
-                beat()
-                said.update(zip(rows[part], maps, strict=True))
-                if part.stop < len(rows):  # what memory did not hold is not tried again with the next tiles
-                    self._fits = min(self._fits, part.stop - part.start)
-        return [said[i] for i in range(len(images))]
+        said, self._fits = in_batches_by_size(self._rows, scaled, self._fits, beat)
+        return said
 
     def _rows(self, images: NDArray[np.uint8], rows: slice) -> list[PocketMaps]:
         """Run the network on rows of images (N, Y, X, 3); edges are repeated to whole strides."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..errors import InputError
 
@@ -94,6 +97,28 @@ def halving(run: Callable[[int], Out], batch: int) -> tuple[Out, int]:
             torch.cuda.empty_cache()
         logger.warning("Out of memory with %d at a time; going on with %d.", batch, batch // 2)
         batch //= 2
+
+
+def in_batches_by_size(
+    run: Callable[[NDArray[np.uint8], slice], Sequence[Out]],
+    images: Sequence[NDArray[np.uint8]],
+    size: int,
+    beat: Callable[[], None],
+) -> tuple[list[Out], int]:
+    """Return what ``run(stack, rows)`` says of each image, and the batch that memory held.
+
+    images: (Y, X, C) uint8; those of one size are stacked, (N, Y, X, C). size: images at a time at first.
+    ``beat`` is called after each batch and may raise Cancelled.
+    """
+    said: dict[int, Out] = {}
+    for shape in dict.fromkeys(image.shape for image in images):
+        rows = [i for i, image in enumerate(images) if image.shape == shape]
+        for part, found in in_batches(partial(run, np.stack([images[i] for i in rows])), len(rows), size):
+            beat()
+            said.update(zip(rows[part], found, strict=True))
+            if part.stop < len(rows):  # what memory did not hold is not tried again
+                size = min(size, part.stop - part.start)
+    return [said[i] for i in range(len(images))], size
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
