@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "napari_hwsi"
 
 # Each folder may import from those before it.
 ORDER = ["slides", "synthetic", "sample_data", "tissue", "encoders", "cells", "hierarchy", "batch"]
-ORDER += ["model", "training", "evidence", "chat", "viewer", "widgets"]
+ORDER += ["model", "training", "evidence", "chat", "evaluation", "viewer", "widgets"]
 SEEN_BY_QT = {"viewer", "widgets"}
 
 

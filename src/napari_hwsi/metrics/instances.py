@@ -1,4 +1,4 @@
-"""Scores. Instance segmentation first: how well one label image agrees with another.
+"""Instance segmentation: how well one label image agrees with another.
 
 All instance scores come from one sparse table of overlaps (:func:`overlaps`), so an
 image is passed over once, whatever the number of nuclei.
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from ..errors import InputError
 
 Labels: TypeAlias = NDArray[np.integer[Any]]
 
