@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .cells import Cells, segment_cells
     from .chat import Answer
     from .chat.ask import ask, ask_stream
+    from .chat.check import check
     from .errors import HwsiError
     from .evidence import Evidence
     from .hierarchy import FeatureHierarchy, Hierarchy, analyze, open_features, open_result
@@ -33,6 +34,7 @@ _ROOMS = {
     "analyze": "hierarchy",
     "ask": "chat",
     "ask_stream": "chat",
+    "check": "chat",
     "open_features": "hierarchy",
     "open_result": "hierarchy",
     "open_slide": "slides",
@@ -54,6 +56,7 @@ __all__ = [
     "ask",
     "ask_stream",
     "batch",
+    "check",
     "open_features",
     "open_result",
     "open_slide",

@@ -136,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="measured, or endpoint:<url>#<model> (pixels are sent there); default: %(default)s",
     )
+    ask.add_argument(
+        "--check",
+        action="store_true",
+        help="ask again without the image, with another place's and shuffled, and say whether the answer "
+        "depends on it",
+    )
     _store(ask, "where the slide's result is or goes")
     _box(ask)
     _mpp(ask)
@@ -369,7 +375,8 @@ def _ask(options: argparse.Namespace) -> int:
     with _Line() as progress:
         result = _result(options, progress)
         answer: Answer | None = None
-        for event in ask_stream(result, options.question, options.box, options.answerer, progress=progress):
+        asked = (options.question, options.box, options.answerer, None, options.check)
+        for event in ask_stream(result, *asked, progress=progress):
             if isinstance(event, Answer):
                 answer = event
             elif isinstance(event, str) and not options.json:

@@ -9,7 +9,7 @@ import pytest
 from napari_hwsi.chat import Answer
 from napari_hwsi.chat.answer import mpp_in_words
 from napari_hwsi.errors import InputError
-from napari_hwsi.evidence import Evidence
+from napari_hwsi.evidence import Agreement, Dependence, Evidence, Trial
 
 ANSWER = Answer(
     question="How many?",
@@ -20,7 +20,7 @@ ANSWER = Answer(
     model="see-7b",
     picture_mpp=(0.5, 0.5),
     notes=("Written by a model.",),
-    dependence="the same without the image",
+    dependence=Dependence((Trial("nothing", "without the image", "Three.", Agreement(0.5, None, None)),)),
 )
 
 
@@ -32,7 +32,8 @@ def test_on_paper() -> None:
         "Answered by endpoint:http://localhost:1/v1#see-7b, model see-7b (local), "
         "from a picture at 0.5 µm/px.\n"
         "Written by a model.\n"
-        "Dependence on the image: the same without the image\n"
+        "Dependence on the image: The answer changes with the image. "
+        "Without the image: another answer (words 50% alike).\n"
         "Research use only."
     )
 
@@ -43,6 +44,10 @@ def test_as_json() -> None:
     assert plain["evidence"][0]["box"] == [0, 10, 20, 30]
     assert plain["disclaimer"] == "Research use only."
     assert plain["picture_mpp"] == [0.5, 0.5]
+    assert plain["dependence"]["verdict"] == "depends"
+    assert Answer.from_dict(plain) == ANSWER
+    with pytest.raises(InputError, match="not an answer"):
+        Answer.from_dict({"text": "Two."})
 
 
 def test_an_answer_says_something() -> None:

@@ -1,11 +1,12 @@
 """A conversation about a slide: who answers, what an answer carries, and what may leave the machine."""
 
-from .answer import Answer
+from .answer import Answer, Asked
 from .answerers import FORMS, Answerer, answerer
 from .ask import ask, ask_stream
+from .check import check, planned
 from .endpoint import list_models
 from .facts import Facts, measure
-from .picture import Picture, picture, picture_of
+from .picture import Picture, picture, picture_of, picture_under
 from .server import KEY_VARIABLE, ChatServer
 
 __all__ = [
@@ -13,14 +14,18 @@ __all__ = [
     "KEY_VARIABLE",
     "Answer",
     "Answerer",
+    "Asked",
     "ChatServer",
     "Facts",
     "Picture",
     "answerer",
     "ask",
     "ask_stream",
+    "check",
     "list_models",
     "measure",
     "picture",
     "picture_of",
+    "picture_under",
+    "planned",
 ]

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import InputError
-from ..evidence import Evidence
+from ..evidence import UNCHANGED, Change, Dependence, Evidence
 from ..units import Box, Mpp, as_box
+
+if TYPE_CHECKING:
+    from ..hierarchy import Hierarchy
 
 RESEARCH_USE = "Research use only."
 
 Where: TypeAlias = Literal["local", "remote"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that an answerer is told.
+
+    box: the part of the slide it is about, (y0, x0, y1, x1) in level-0 px, within the slide; None: the whole
+    slide; history: earlier answers of the conversation, oldest first; change: how the image is changed
+    before it is looked at, for checks; 'unchanged' is the image as it is.
+    """
+
+    result: Hierarchy
+    question: str
+    box: Box | None = None
+    history: tuple[Answer, ...] = ()
+    change: Change = UNCHANGED
 
 
 @dataclass(frozen=True)
@@ -22,8 +42,9 @@ class Answer:
     answerer: the name that :func:`~napari_hwsi.chat.ask` takes; model: which model wrote the
     text, None where no model did; where: whether the work ran on this machine;
     picture_mpp: (y, x) µm/px of the picture the answerer saw, None where it saw none;
-    notes: what a reader must know to weigh the answer; dependence: what the check
-    without the image found, None where it was not run.
+    notes: what a reader must know to weigh the answer; dependence: what :func:`~napari_hwsi.chat.check`
+    found, None where it was not run; asked: what was asked, to ask it again; None where the answer was
+    read from a file.
     """
 
     question: str
@@ -35,7 +56,8 @@ class Answer:
     model: str | None = None
     picture_mpp: Mpp | None = None
     notes: tuple[str, ...] = ()
-    dependence: str | None = None
+    dependence: Dependence | None = None
+    asked: Asked | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -55,11 +77,31 @@ class Answer:
         lines += [f"Answered by {by} ({self.where}){seen}.", *self.notes]
         if self.dependence is not None:
             lines.append(f"Dependence on the image: {self.dependence}")
+        elif self.model is not None:
+            lines.append("Whether the answer depends on the image was not checked.")
         return "\n".join([*lines, RESEARCH_USE])
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values that JSON can hold."""
-        return {**asdict(self), "disclaimer": RESEARCH_USE}
+        values = asdict(replace(self, dependence=None, asked=None))
+        del values["asked"]
+        values["dependence"] = None if self.dependence is None else self.dependence.to_dict()
+        return {**values, "disclaimer": RESEARCH_USE}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Answer:
+        """Read what :meth:`to_dict` gave, through JSON or not. Raises InputError for anything else."""
+        try:
+            kept = {key: value for key, value in values.items() if key != "disclaimer"}
+            kept["evidence"] = tuple(Evidence(**place) for place in values["evidence"])
+            kept["notes"] = tuple(map(str, values["notes"]))
+            if values["picture_mpp"] is not None:
+                kept["picture_mpp"] = (float(values["picture_mpp"][0]), float(values["picture_mpp"][1]))
+            if values["dependence"] is not None:
+                kept["dependence"] = Dependence.from_dict(values["dependence"])
+            return cls(**kept)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InputError(f"What was read is not an answer of this version: {error!r}.") from error
 
 
 def mpp_in_words(mpp: Mpp) -> str:

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Literal, Protocol, TypeAlias
 
 from ..errors import InputError
-from ..evidence import Evidence
-from ..hierarchy import Hierarchy
+from ..evidence import ChangeKind, Evidence
 from ..progress import Progress
-from ..units import Box
 from . import endpoint, measured
-from .answer import Answer
+from .answer import Answer, Asked
+
+Sight: TypeAlias = Literal["picture", "result"]
 
 FORMS = ("auto", measured.NAME, endpoint.FORM)
 """The names that :func:`answerer` takes."""
 
 
 class Answerer(Protocol):
-    """Something that answers questions about a part of a slide."""
+    """Something that answers questions about a part of a slide.
+
+    To add one: write a class with these three properties and :meth:`answer` in a module of this folder
+    (whatever computes stays in the folders above it), give it a name in :data:`FORMS`, make it in
+    :func:`answerer`, and list it in the README. Asking, follow-ups, the check without the image, occlusion,
+    repeated sampling, exports and the Ask dock then work with it: they all go through :meth:`answer`.
+    """
 
     @property
     def name(self) -> str:
-        """The name to ask it by."""
+        """The name to ask it by, in the form that :func:`answerer` reads."""
         ...
 
-    def answer(
-        self,
-        result: Hierarchy,
-        question: str,
-        box: Box | None,
-        history: Sequence[Answer] = (),
-        *,
-        progress: Progress | None = None,
-    ) -> Iterator[str | Evidence | Answer]:
-        """Yield pieces of text, evidence, then the Answer, about ``box`` (None: the whole slide)."""
+    @property
+    def sees(self) -> Sight:
+        """What it looks at.
+
+        'picture': the pixels of :func:`~napari_hwsi.chat.picture`, which are shown to the user first;
+        'result': what the result holds of the place, which must be analysed.
+        """
+        ...
+
+    @property
+    def changes(self) -> frozenset[ChangeKind]:
+        """The kinds of :class:`~napari_hwsi.evidence.Change` that mean something to it."""
+        ...
+
+    def answer(self, asked: Asked, *, progress: Progress | None = None) -> Iterator[str | Evidence | Answer]:
+        """Yield pieces of text as they come, Evidence, and last the Answer.
+
+        The image is looked at under ``asked.change``. progress is called at least every second; what it
+        raises goes through, and closing the iterator lets go of everything. Raises HwsiError.
+        """
         ...
 
 

@@ -10,9 +10,10 @@ from ..evidence import Evidence
 from ..hierarchy import Hierarchy, extend
 from ..progress import Progress
 from ..units import Box, as_box, intersect
-from .answer import Answer
+from .answer import Answer, Asked
 from .answerers import Answerer
 from .answerers import answerer as answerer_named
+from .check import check as checked
 
 _OTHER_TISSUE = (
     "This rests on another tissue mask than the one now in use for this slide; analyse it again to renew it."
@@ -25,6 +26,7 @@ def ask(
     box: Sequence[float] | None = None,
     answerer: str = "auto",
     history: Sequence[Answer] | None = None,
+    check: bool = False,
     *,
     progress: Progress | None = None,
 ) -> Answer:
@@ -34,10 +36,12 @@ def ask(
     slide. What is not analysed there yet is analysed first, with the result's own settings,
     and added to it on disk; open the result again to see that part.
     answerer: ``auto``, ``measured`` or ``endpoint:<url>#<model>``; history: earlier answers of
-    the conversation, oldest first. Raises InputError for an empty question, a box outside the
-    slide or an unknown answerer, EndpointError, Cancelled, and what the analysis raises.
+    the conversation, oldest first; check: also ask again without the image and with others, as
+    :func:`~napari_hwsi.chat.check` does, and put what is found into ``answer.dependence``.
+    Raises InputError for an empty question, a box outside the slide or an unknown answerer,
+    EndpointError, Cancelled, and what the analysis raises.
     """
-    *_, answer = ask_stream(result, question, box, answerer, history, progress=progress)
+    *_, answer = ask_stream(result, question, box, answerer, history, check, progress=progress)
     assert isinstance(answer, Answer)  # an answerer ends with it
     return answer
 
@@ -48,6 +52,7 @@ def ask_stream(
     box: Sequence[float] | None = None,
     answerer: str = "auto",
     history: Sequence[Answer] | None = None,
+    check: bool = False,
     *,
     progress: Progress | None = None,
 ) -> Iterator[str | Evidence | Answer]:
@@ -59,7 +64,8 @@ def ask_stream(
         raise InputError("The question is empty. Ask something, such as: How many nuclei are in this view?")
     by = answerer_named(answerer)
     view = None if box is None else _clipped(result, as_box(box))
-    return _answered(result, by, question.strip(), view, tuple(history or ()), progress)
+    asked = Asked(result, question.strip(), view, tuple(history or ()))
+    return _answered(by, asked, check, progress)
 
 
 def _clipped(result: Hierarchy, box: Box) -> Box:
@@ -72,25 +78,25 @@ def _clipped(result: Hierarchy, box: Box) -> Box:
 
 
 def _answered(
-    result: Hierarchy,
-    by: Answerer,
-    question: str,
-    box: Box | None,
-    history: Sequence[Answer],
-    progress: Progress | None,
+    by: Answerer, asked: Asked, check: bool, progress: Progress | None
 ) -> Iterator[str | Evidence | Answer]:
     added = 0
+    result, box = asked.result, asked.box
     if box is not None and not result.covers(box):
         known = int(result.regions["cells"].sum())
         extend(result, box, progress=progress)
         result.refresh()
         added = int(result.regions["cells"].sum()) - known
     current = result.tissue_is_current
-    for event in by.answer(result, question, box, history, progress=progress):
-        if isinstance(event, Answer) and added:
-            regions = "1 region was" if added == 1 else f"{added} regions were"
-            note = f"{regions} analysed for this question and added to the result."
-            event = replace(event, notes=(*event.notes, note))
-        if isinstance(event, Answer) and not current:
-            event = replace(event, notes=(*event.notes, _OTHER_TISSUE))
+    for event in by.answer(asked, progress=progress):
+        if isinstance(event, Answer):
+            notes = list(event.notes)
+            if added:
+                regions = "1 region was" if added == 1 else f"{added} regions were"
+                notes.append(f"{regions} analysed for this question and added to the result.")
+            if not current:
+                notes.append(_OTHER_TISSUE)
+            event = replace(event, notes=tuple(notes), asked=asked)
+            if check:
+                event = replace(event, dependence=checked(event, progress=progress))
         yield event

@@ -50,6 +50,11 @@ def cited_places(text: str, box: Box) -> tuple[tuple[Evidence, ...], int]:
     return tuple(places), left_out
 
 
+def without_citations(text: str) -> str:
+    """Return a text without the places it names."""
+    return _CITATION.sub("", text)
+
+
 def citation(place: Box, box: Box) -> str:
     """Return ``place`` as a model is asked to name it: fractions of ``box``."""
     height, width = box[2] - box[0], box[3] - box[1]

@@ -9,17 +9,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import InputError
-from ..evidence import Evidence
-from ..hierarchy import Hierarchy
+from ..evidence import CHANGES, ChangeKind, Evidence
 from ..progress import Progress
-from ..units import Box
-from .answer import Answer, mpp_in_words
+from .answer import Answer, Asked, mpp_in_words
 from .citations import HOW_TO_CITE, MOST_PLACES, citation, cited_places
 from .facts import Facts, measure
-from .picture import Picture, picture
+from .picture import Picture, picture, picture_under
 from .questions import Ask
 from .server import ChatServer
 from .statements import state
@@ -41,6 +39,8 @@ class EndpointAnswerer:
 
     server: ChatServer
     model: str
+    sees: Literal["picture"] = "picture"
+    changes: frozenset[ChangeKind] = frozenset(CHANGES)
 
     @classmethod
     def from_name(cls, name: str) -> EndpointAnswerer:
@@ -58,32 +58,27 @@ class EndpointAnswerer:
         """The name to ask it by."""
         return f"endpoint:{self.server.url}#{self.model}"
 
-    def answer(
-        self,
-        result: Hierarchy,
-        question: str,
-        box: Box | None,
-        history: Sequence[Answer] = (),
-        *,
-        progress: Progress | None = None,
-    ) -> Iterator[str | Evidence | Answer]:
+    def answer(self, asked: Asked, *, progress: Progress | None = None) -> Iterator[str | Evidence | Answer]:
         """Yield the model's text as it comes, the places it names, then the Answer.
 
+        A change is one of the picture; the measured facts stay those of the box.
         Raises EndpointError, with the text received so far as ``partial``.
         """
-        seen = picture(result, box)
-        facts = measure(result, box)
+        shown = picture_under(asked.result, asked.box, asked.change)
+        seen = shown or picture(asked.result, asked.box)
+        facts = measure(asked.result, asked.box)
+        told = messages(asked.question, seen, facts, asked.history, with_picture=shown is not None)
         reply = ReplyReader(self.server.host)
-        yield from self.server.stream(self.model, messages(question, seen, facts, history), reply, progress)
+        yield from self.server.stream(self.model, told, reply, progress)
         text = reply.text.strip()
         cited, left_out = cited_places(text, seen.box)
         whole = Evidence(
-            "slide" if box is None else "region", seen.box, None, "crop", "the picture the model saw"
+            "slide" if asked.box is None else "region", seen.box, None, "crop", "the picture the model saw"
         )
         evidence = (*cited, whole)
         yield from evidence
         yield Answer(
-            question=question,
+            question=asked.question,
             text=text,
             evidence=evidence,
             answerer=self.name,
@@ -96,11 +91,17 @@ class EndpointAnswerer:
 
 
 def messages(
-    question: str, seen: Picture, facts: Facts, history: Sequence[Answer] = ()
+    question: str,
+    seen: Picture,
+    facts: Facts,
+    history: Sequence[Answer] = (),
+    *,
+    with_picture: bool = True,
 ) -> list[dict[str, Any]]:
     """Return the conversation as the protocol wants it: all that a server is told.
 
-    Earlier questions and answers go as text; only the picture of this question is sent.
+    Earlier questions and answers go as text; only the picture of this question is sent. Without it the words
+    are the same: the picture alone is withheld.
     """
     image = "data:image/png;base64," + base64.b64encode(seen.png()).decode("ascii")
     height, width = seen.pixels.shape[:2]
@@ -111,8 +112,8 @@ def messages(
     talk: list[dict[str, Any]] = [{"role": "system", "content": f"{_SYSTEM}\n\n{context}"}]
     for turn in history:
         talk += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.text}]
-    picture_part = {"type": "image_url", "image_url": {"url": image}}
-    talk.append({"role": "user", "content": [picture_part, {"type": "text", "text": question}]})
+    picture_parts = [{"type": "image_url", "image_url": {"url": image}}] if with_picture else []
+    talk.append({"role": "user", "content": [*picture_parts, {"type": "text", "text": question}]})
     return talk
 
 
@@ -134,8 +135,7 @@ def _measured(facts: Facts) -> str:
 
 def _notes(cited: int, left_out: int, finish: str | None, facts: Facts) -> tuple[str, ...]:
     notes = [
-        "Written by a model: its words are not measurements, "
-        "and whether they depend on the image was not checked."
+        "Written by a model: its words are not measurements.",
     ]
     if not cited:
         notes.append("The model named no place; its statements rest on the picture as a whole.")

@@ -146,12 +146,14 @@ class Scene:
 class Facts:
     """The facts of a view, each computed when it is first looked at; made by :func:`measure`.
 
-    box: the view, level-0 px; whole: it is the whole slide, of which what is analysed counts.
+    box: the view, level-0 px; whole: it is the whole slide, of which what is analysed counts;
+    without: a place in which nothing counts, as if it were glass.
     """
 
     result: Hierarchy
     box: Box
     whole: bool
+    without: Box | None = None
 
     @property
     def name(self) -> str:
@@ -273,12 +275,22 @@ class Facts:
     @cached_property
     def _analysed(self) -> TissueMask:
         """The tissue of the regions whose cells are done."""
-        tissue = self.result.tissue
+        tissue = self._tissue
         done = np.zeros_like(tissue.mask)
         for box in self._done_boxes:
             y0, x0, y1, x1 = np.rint(box / np.tile(tissue.downsample, 2)).astype(int)
             done[y0:y1, x0:x1] = True
         return TissueMask(tissue.mask & done, tissue.downsample)
+
+    @cached_property
+    def _tissue(self) -> TissueMask:
+        tissue = self.result.tissue
+        if self.without is None:
+            return tissue
+        mask = tissue.mask.copy()
+        y0, x0, y1, x1 = np.rint(np.divide(self.without, np.tile(tissue.downsample, 2))).astype(int)
+        mask[y0:y1, x0:x1] = False
+        return TissueMask(mask, tissue.downsample)
 
     @cached_property
     def _extreme_places(self) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
@@ -298,7 +310,11 @@ class Facts:
     def _patch_rows(self) -> pd.DataFrame:
         table = self.result.patches
         y0, x0, y1, x1 = self.box
-        return table[(table["y0"] < y1) & (table["y1"] > y0) & (table["x0"] < x1) & (table["x1"] > x0)]
+        rows = table[(table["y0"] < y1) & (table["y1"] > y0) & (table["x0"] < x1) & (table["x1"] > x0)]
+        if self.without is None:
+            return rows
+        centres = np.stack([rows["y0"] + rows["y1"], rows["x0"] + rows["x1"]], 1) / 2
+        return rows[~_inside(centres, self.without)]
 
     def _scene(self, box: Box) -> Scene:
         result, mpp = self.result, self.mpp
@@ -312,6 +328,9 @@ class Facts:
             cells = around.in_box(box)
             column = arrays_from_cells(cells).get
             centroids, near = cells.centroids, around.centroids
+        if self.without is not None:
+            column = _rows_of(column, ~_inside(centroids, self.without))
+            centroids, near = (c[~_inside(c, self.without)] for c in (centroids, near))
         return Scene(
             box=box,
             mpp=mpp,
@@ -320,7 +339,7 @@ class Facts:
             column=column,
             type_names=result.type_names,
             area_mm2=(box[2] - box[0]) * (box[3] - box[1]) * mm2,
-            tissue_mm2=self.result.tissue.area_in(box) * mm2,
+            tissue_mm2=self._tissue.area_in(box) * mm2,
             analysed_mm2=self._analysed.area_in(box) * mm2,
         )
 
@@ -351,9 +370,27 @@ class Facts:
         )
 
 
-def measure(result: Hierarchy, box: Box | None = None) -> Facts:
-    """Return the facts of ``box`` (level-0 px, on the slide; None: all of the slide that is analysed)."""
-    return Facts(result, result.grid.extent if box is None else box, box is None)
+def measure(result: Hierarchy, box: Box | None = None, without: Box | None = None) -> Facts:
+    """Return the facts of ``box`` (level-0 px, on the slide; None: all of the slide that is analysed).
+
+    without: a place that is left out, level-0 px.
+    """
+    return Facts(result, result.grid.extent if box is None else box, box is None, without)
+
+
+def _inside(points: NDArray[Any], box: Box) -> NDArray[np.bool_]:
+    """Return which points (N, 2) lie in a half-open box."""
+    return np.asarray(((points >= box[:2]) & (points < box[2:])).all(1))
+
+
+def _rows_of(column: Columns, kept: NDArray[np.bool_]) -> Columns:
+    """Return columns of which only some rows are kept."""
+
+    def part(name: str) -> NDArray[Any] | None:
+        values = column(name)
+        return None if values is None else values[kept]
+
+    return part
 
 
 def share(value: float) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from ..evidence import Evidence
+from ..evidence import ChangeKind, Evidence
 from ..hierarchy import Hierarchy
 from ..progress import Progress, tell
-from ..units import Box
-from .answer import Answer
+from .answer import Answer, Asked
 from .facts import measure
 from .questions import Ask, Reading, follow_up, read_question
 from .statements import state
@@ -19,22 +19,25 @@ NAME = "measured"
 
 @dataclass(frozen=True)
 class MeasuredAnswerer:
-    """Answers from measurements, in plain sentences, and says what it cannot measure."""
+    """Answers from measurements, in plain sentences, and says what it cannot measure.
+
+    There is nothing to measure without the image, and shuffling it changes no count: of the changes of the
+    image only another place, and a unit left out, mean something.
+    """
 
     name: str = NAME
+    sees: Literal["result"] = "result"
+    changes: frozenset[ChangeKind] = frozenset(("elsewhere", "without"))
 
-    def answer(
-        self,
-        result: Hierarchy,
-        question: str,
-        box: Box | None,
-        history: Sequence[Answer] = (),
-        *,
-        progress: Progress | None = None,
-    ) -> Iterator[str | Evidence | Answer]:
+    def answer(self, asked: Asked, *, progress: Progress | None = None) -> Iterator[str | Evidence | Answer]:
         """Yield sentences, each followed by the places it rests on, then the Answer."""
-        reading = _understood(result, question, history)
-        facts = measure(result, None if reading.whole_slide else box)
+        reading = _understood(asked.result, asked.question, asked.history)
+        change = asked.change
+        if change.kind == "elsewhere":
+            facts = measure(change.result or asked.result, change.box)
+        else:
+            left_out = change.box if change.kind == "without" else None
+            facts = measure(asked.result, None if reading.whole_slide else asked.box, left_out)
         sentences: list[str] = []
         evidence: list[Evidence] = []
         for done, ask in enumerate(reading.asks):
@@ -50,7 +53,7 @@ class MeasuredAnswerer:
                     sentences.append(statement)
         tell(progress, len(reading.asks), len(reading.asks), "statements")
         yield Answer(
-            question=question,
+            question=asked.question,
             text=" ".join(sentences),
             evidence=tuple(evidence),
             answerer=self.name,

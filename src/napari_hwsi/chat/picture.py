@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from PIL import Image
 
+from ..evidence import Change
 from ..hierarchy import Hierarchy
 from ..slides import RGB, Slide
-from ..units import Box, Mpp
+from ..units import Box, Mpp, intersect
 
 MAX_SIDE = 1024
+_PIECES = 8  # along the longer side of a shuffled picture
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,48 @@ def picture(result: Hierarchy, box: Box | None = None) -> Picture:
     SlideError, and StoreError where the slide is not where it was.
     """
     return picture_of(result.slide, result.slide.bounds if box is None else box)
+
+
+def picture_under(result: Hierarchy, box: Box | None, change: Change) -> Picture | None:
+    """Return what a model would be sent about ``box`` under a change, None where it is sent no picture.
+
+    'shuffled': whole squares, eight along the longer side, in another order; a rest at the edge stays.
+    'without': the unit is filled with the mean colour of the picture. Raises what :func:`picture` raises.
+    """
+    if change.kind == "nothing":
+        return None
+    if change.kind == "elsewhere":
+        return picture(change.result or result, change.box)
+    seen = picture(result, box)
+    if change.kind == "shuffled":
+        return replace(seen, pixels=_shuffled(seen.pixels, change.seed))
+    if change.kind == "without" and change.box is not None:
+        return replace(seen, pixels=_without(seen, change.box))
+    return seen
+
+
+def _shuffled(pixels: RGB, seed: int) -> RGB:
+    side = max(1, max(pixels.shape[:2]) // _PIECES)
+    rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
+    whole = pixels[: rows * side, : columns * side]
+    pieces = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
+    pieces = pieces[np.random.default_rng(seed).permutation(len(pieces))]
+    out = pixels.copy()
+    out[: rows * side, : columns * side] = (
+        pieces.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(whole.shape)
+    )
+    return out
+
+
+def _without(seen: Picture, unit: Box) -> RGB:
+    out = seen.pixels.copy()
+    part = intersect(unit, seen.box)
+    if part is not None:
+        scale = np.divide(out.shape[:2], (seen.box[2] - seen.box[0], seen.box[3] - seen.box[1]))
+        y0, x0 = np.floor(np.subtract(part[:2], seen.box[:2]) * scale).astype(int)
+        y1, x1 = np.ceil(np.subtract(part[2:], seen.box[:2]) * scale).astype(int)
+        out[y0:y1, x0:x1] = np.rint(seen.pixels.mean((0, 1)))
+    return out
 
 
 def picture_of(slide: Slide, box: Box, max_side: int = MAX_SIDE) -> Picture:
