@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import napari
@@ -16,7 +18,8 @@ from napari_hwsi.slides import slide_from_array
 from napari_hwsi.viewer import show_slide, visible_box
 from napari_hwsi.viewer.colours import SELECTED_COLOUR, rgba
 from napari_hwsi.viewer.layers import cells_data, centroids_data, show
-from napari_hwsi.viewer.nuclei import Nuclei, features_of, fly_to_cell, nuclei_of
+from napari_hwsi.viewer.nuclei import Nuclei, features_of, fly_to_cell, nuclei_of, nuclei_on
+from napari_hwsi.widgets.growing import Growing, Grown
 
 
 @pytest.fixture
@@ -109,6 +112,60 @@ def test_corrected_cells_replace_and_come_back(shown: tuple[napari.Viewer, Nucle
     np.testing.assert_array_equal(nuclei.cells.contours.vertices, before.contours.vertices)
     assert np.asarray(nuclei.layer.data[0]).max() == 9
     assert not nuclei.can_undo
+
+
+def delete_by_hand(nuclei: Nuclei, row: int) -> Cells:
+    """Correct nuclei as the Correct nuclei dock does: one is gone, the others are marked as not edited."""
+    before = nuclei.cells
+    rest = before.select(np.delete(np.arange(len(before)), row))
+    rest = replace(rest, table=rest.table.assign(edited=False))
+    nuclei.correct(Correction(rest, Reversal(np.array([row]), before.select([row]), added=0, marked=False)))
+    return rest
+
+
+def test_corrected_nuclei_are_set_aside_and_of_use(
+    shown: tuple[napari.Viewer, Nuclei], tmp_path: Path
+) -> None:
+    viewer, nuclei = shown
+    slide, layer, found = nuclei.slide, nuclei.layer, nuclei.cells
+    corrected = delete_by_hand(nuclei, 4)
+    viewer.layers.selection.active = layer
+    new = show(viewer, cells_data(slide, found.select([0])))  # of a part of the slide
+    assert nuclei_on(viewer, slide) is nuclei_of(new)
+    assert viewer.layers.selection.active is new
+    assert (layer.visible, new.visible) == (False, True)
+    assert layer.name == f"Nuclei corrected by hand · {slide.name}"
+    layer.save(str(tmp_path / "mine.parquet"))
+    assert len(Cells.from_file(tmp_path / "mine.parquet")) == 8
+    viewer.layers.selection.active = layer  # go on with them
+    viewer.layers.selection.active = viewer.layers[0]
+    assert nuclei_on(viewer, slide) is nuclei
+    assert nuclei.cells is corrected
+    assert (layer.visible, new.visible) == (True, False)
+    again = show(viewer, cells_data(slide, found))
+    assert list(viewer.layers) == [viewer.layers[0], layer, again]  # what is not corrected does not pile up
+    viewer.layers.remove(again)
+    assert nuclei_on(viewer, slide) is nuclei
+    nuclei.undo()
+    assert nuclei.cells.table.equals(found.table)
+    show(viewer, cells_data(slide, found))
+    assert layer not in viewer.layers  # nothing of it is by hand any more
+
+
+def test_a_search_that_stops_brings_corrected_nuclei_back(shown: tuple[napari.Viewer, Nuclei]) -> None:
+    viewer, nuclei = shown
+    slide, index = nuclei.slide, CellIndex.of(nuclei.cells.select([0, 1]))
+    delete_by_hand(nuclei, 4)
+    growing = Growing(viewer, slide)
+    grown = Grown(index, features_of(index.cells), index.cells.contours.bounds)
+    assert growing.show(grown)
+    viewer.layers.selection.active = nuclei.layer  # look at them meanwhile
+    assert not growing.show(grown)
+    assert growing.stop() is None
+    assert nuclei_on(viewer, slide) is nuclei
+    assert nuclei.can_undo
+    assert nuclei.layer.visible
+    assert len(viewer.layers) == 2
 
 
 def test_points_take_the_same_colours(shown: tuple[napari.Viewer, Nuclei]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import napari
 import numpy as np
 import pytest
 
+from napari_hwsi.cells import Cells, Correction, Reversal
 from napari_hwsi.errors import InputError, SlideError
 from napari_hwsi.evidence import Evidence
 from napari_hwsi.slides import open_slide, slide_from_array
 from napari_hwsi.tissue import TissueMask
 from napari_hwsi.viewer import active_slide, show_evidence, show_slide, visible_box
-from napari_hwsi.viewer.layers import show, tissue_data
+from napari_hwsi.viewer.layers import cells_data, show, tissue_data
+from napari_hwsi.viewer.nuclei import nuclei_of, nuclei_on
 from napari_hwsi.viewer.reader import open_in
 from napari_hwsi.viewer.region import centre_on
 from napari_hwsi.viewer.reopen import set_icc
@@ -76,6 +79,16 @@ def test_same_layer_same_place_other_colours(
     dock.icc_box.click()
     assert not active_slide(viewer).icc
     np.testing.assert_array_equal(viewer.screenshot(flash=False), before)
+
+    active_slide(viewer).set_mpp(0.25)
+    square = np.array([[9, 9], [9, 30], [30, 30], [30, 9]])
+    plain = Cells.of([square], mpp=0.25)
+    nuclei = show(viewer, cells_data(active_slide(viewer), plain))
+    corrected = replace(plain, table=plain.table.assign(edited=True))
+    nuclei_of(nuclei).correct(Correction(corrected, Reversal(np.array([0]), plain, added=1, marked=False)))
+    dock.icc_box.click()
+    assert nuclei in viewer.layers  # a person's work stays
+    assert nuclei_on(viewer, active_slide(viewer)).slide is active_slide(viewer)
 
 
 def test_only_where_there_is_a_profile(

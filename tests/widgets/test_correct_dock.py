@@ -96,6 +96,26 @@ def test_edited_kept_and_undone(viewer: napari.Viewer, tissue: Slide, qtbot) -> 
     assert cells_dock.cells is nuclei.cells
     assert f"{len(nuclei.cells):,} nuclei now" in cells_dock.found.text()
 
+    corrected, layer = nuclei.cells, nuclei.layer
+    qtbot.mouseClick(dock.edit_button, LEFT)
+    labels = dock.labels
+    part = segment_cells(tissue, box=(0, 0, 200, 200), segmenter="classical")
+    cells_dock._show(slide_layer, Found(tissue, part, "A few nuclei."))  # found again in a part
+    assert cells_dock.cells is part
+    assert nuclei.cells is corrected  # those outside the part among them
+    labels.data_setitem(np.nonzero(labels.data == split), 0)
+    qtbot.mouseClick(dock.keep_button, LEFT)
+    qtbot.waitUntil(lambda: not dock.task.busy, timeout=20000)
+    assert "in the layer “Nuclei corrected by hand · skin”" in dock.task.words.text()
+    assert len(nuclei.cells) == len(corrected) - 1
+    assert not layer.visible
+    viewer.layers.selection.active = layer
+    assert layer.visible
+    assert dock.nuclei is nuclei
+    assert cells_dock.cells is nuclei.cells
+    assert cells_dock.found.text().startswith("Many nuclei.")
+    qtbot.mouseClick(dock.undo_last_button, LEFT)
+
     qtbot.mouseClick(dock.undo_last_button, LEFT)
     assert nuclei.cells.table.equals(cells.table)
     assert cells_dock.found.text() == "Many nuclei."

@@ -24,7 +24,18 @@ from ..evidence import Evidence
 from ..slides import Slide
 from ..tissue import CLASSES, PATCH_PX, PER_SIDE, TissueMask
 from ..units import Box
-from .nuclei import CELLS, NUCLEI, POINTS_LIMIT, Nuclei, features_of, nuclei_of, select_by_clicks
+from .nuclei import (
+    ASIDE,
+    CELLS,
+    NUCLEI,
+    POINTS_LIMIT,
+    Nuclei,
+    features_of,
+    follow_the_user,
+    nuclei_layer,
+    nuclei_of,
+    set_aside,
+)
 from .outlines import keep_thickness
 from .preferences import apply_cache_size
 from .raster import (
@@ -78,6 +89,7 @@ _TITLES: dict[Part, str] = {
     "regions": "Regions",
     "patches": "Kept patches",
     "cells": "Nuclei",
+    "aside": ASIDE,
     "attention": "Nuclei by attention",
     "centroids": "Nucleus centroids",
     "evidence": "Evidence",
@@ -309,33 +321,36 @@ def show(viewer: ViewerModel, data: LayerData) -> Layer:
     """Add a layer to the viewer, in place of the one that showed the same part of the same slide.
 
     The new one keeps its predecessor's place, visibility and opacity. What is selected stays so; where
-    the predecessor was, its successor is.
+    the predecessor was, its successor is. Nuclei that were corrected by hand are not replaced but set aside.
     """
     content, kwargs, kind = data
     slide, part = kwargs["metadata"][SLIDE], kwargs["metadata"].get(PART)
-    old = None if part is None else part_layer(viewer, slide, part)
+    old = before = nuclei_layer(viewer, slide) if part == "cells" else part_layer(viewer, slide, part)
     layer = Layer.create(content, kwargs, kind)
     place = len(viewer.layers)
-    if old is None:
+    if before is None:
         hide_with_slide(viewer, layer)
     else:
-        layer.visible, layer.opacity = old.visible, old.opacity
-        if (before := nuclei_of(old)) is not None and (now := nuclei_of(layer)) is not None:
-            now.follow(before)
-        layer.metadata[HIDDEN] = old.metadata.get(HIDDEN, False)
-        place = viewer.layers.index(old)
+        layer.visible, layer.opacity = before.visible, before.opacity
+        layer.metadata[HIDDEN] = before.metadata.get(HIDDEN, False)
+        place = viewer.layers.index(before) + 1
+        if (shown := nuclei_of(before)) is not None and (now := nuclei_of(layer)) is not None:
+            now.follow(shown)
+            if shown.by_hand and part == "cells":
+                layer.visible |= shown.editing  # these are hidden while they are
+                old = set_aside(viewer, before)
     # A result is looked at, the slide is worked on: adding the one never leaves the other.
     selection = viewer.layers.selection
     selected = set(selection)
     with selection.events.blocker_all():
         viewer.layers.insert(place, layer)
         selection.clear()
-        selection.update({layer if each is old else each for each in selected})
+        selection.update({layer if each in (old, before) else each for each in selected})
         if old is not None:
             viewer.layers.remove(old)
             layer.name = kwargs["name"]
         selection.discard(layer)  # added again below, so that it is heard of
-    if old in selected:
+    if selected & {old, before}:
         selection.add(layer)
     finish(viewer, layer)
     return layer
@@ -352,7 +367,7 @@ def finish(viewer: ViewerModel, layer: Layer) -> None:
     nuclei = nuclei_of(layer)
     if nuclei is not None and isinstance(layer, LabelsLayer):
         nuclei.attach(layer)
-        select_by_clicks(viewer)
+        follow_the_user(viewer)
     if nuclei is not None and isinstance(layer, PointsLayer):
         nuclei.attach_points(layer)
     if isinstance(layer, ShapesLayer) and part is not None:

@@ -7,23 +7,36 @@ together because both listen to it.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Points
+from napari.utils.notifications import show_info
 from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 
 from ..cells import CellIndex, Cells, Correction, Reversal
+from ..cells.corrections import EDITED
 from ..errors import InputError
 from ..slides import Slide
 from .colours import TYPE, Colouring, colouring, columns_of, title_of
 from .raster import Drawing, DrawnLevel, draw_cells, pyramid
 from .region import fly_to
-from .state import active_slide_layer, part_layer, slide_of
+from .state import (
+    FOUND,
+    HIDDEN,
+    PART,
+    active_slide_layer,
+    layers_on,
+    part_layer,
+    slide_layers,
+    slide_of,
+)
 
 NUCLEI, CELLS = "hwsi_nuclei", "hwsi_cells"
+ASIDE = "Nuclei corrected by hand"
 POINTS_LIMIT = 100_000
 """More points than these napari adds and recolours in seconds; as outlines and dots there is no limit."""
 
@@ -51,6 +64,8 @@ class Nuclei:
         self._drawing: Drawing | None = None
         self.growing = False
         """Whether more are being found."""
+        self.editing = False
+        """Whether a part of them is being corrected."""
         self._set(CellIndex.of(cells))
 
     def _set(self, index: CellIndex) -> None:
@@ -64,6 +79,11 @@ class Nuclei:
     def layer(self) -> Labels | None:
         """The layer that shows them, None before and after."""
         return None if self._layer is None else self._layer()
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether there is a person's work in them, which nothing that is computed may replace."""
+        return self.editing or EDITED in self.cells.table
 
     @property
     def can_undo(self) -> bool:
@@ -209,8 +229,52 @@ def nuclei_of(layer: Layer | None) -> Nuclei | None:
 
 
 def nuclei_on(viewer: ViewerModel, slide: Slide | None) -> Nuclei | None:
-    """Return the nuclei of a slide that are on the screen, None where there are none."""
-    return None if slide is None else nuclei_of(part_layer(viewer, slide, "cells"))
+    """Return the nuclei of a slide that are worked on, None where there are none."""
+    return None if slide is None else nuclei_of(nuclei_layer(viewer, slide))
+
+
+def nuclei_layer(viewer: ViewerModel, slide: Slide) -> Layer | None:
+    """Return the layer of the nuclei that are worked on: those set aside where there are no others."""
+    now = part_layer(viewer, slide, "cells")
+    return part_layer(viewer, slide, "aside") if now is None else now
+
+
+def set_aside(viewer: ViewerModel, layer: Layer) -> Layer | None:
+    """Hide the layer of nuclei that were corrected by hand, and say where they are, for others come.
+
+    Once chosen in the layer list they are worked on again. Return the layer that the others replace: one
+    that was set aside when these were chosen, without corrections of its own; None where there is none.
+    """
+    slide = slide_of(layer)
+    assert slide is not None  # nuclei lie on one
+    layer.metadata[PART], layer.visible = "aside", False
+    layer.metadata.pop(HIDDEN, None)
+    if layer.name.startswith("Nuclei") and not layer.name.startswith(ASIDE):  # else named by the user
+        layer.name = f"{ASIDE} · {slide.name}"
+    show_info(f"What you corrected is kept in the layer “{layer.name}”. Select it to go on with it.")
+    others = (each for each in layers_on(viewer, slide) if each.metadata.get(PART) == "aside")
+    return next((each for each in others if not each.metadata[NUCLEI].by_hand), None)
+
+
+def choose(viewer: ViewerModel, layer: Layer) -> None:
+    """Work on nuclei that were set aside, and show them in place of those worked on now."""
+    slide = slide_of(layer)
+    assert slide is not None  # nuclei lie on one
+    now = part_layer(viewer, slide, "cells")
+    if now is not None:
+        now.metadata[PART], now.visible = "aside", False
+    layer.metadata[PART], layer.visible = "cells", True
+    if FOUND in layer.metadata:
+        for each in slide_layers(viewer):
+            if slide_of(each) is slide:
+                each.metadata[FOUND] = layer.metadata[FOUND]
+
+
+def on_other_nuclei(viewer: ViewerModel, callback: Callable[[Any], None]) -> None:
+    """Have a function called when other nuclei may be worked on, after :func:`nuclei_on` knows them."""
+    layers = viewer.layers
+    for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+        event.connect(callback)
 
 
 def fly_to_cell(viewer: ViewerModel, layer: Layer, nuclei: Nuclei, row: int) -> None:
@@ -221,10 +285,22 @@ def fly_to_cell(viewer: ViewerModel, layer: Layer, nuclei: Nuclei, row: int) -> 
     fly_to(viewer, layer, (y0, x0, y1, x1))
 
 
-def select_by_clicks(viewer: ViewerModel) -> None:
-    """Let a click on a nucleus select it, with Shift or Control add or take it; once for a viewer."""
-    if not any(getattr(one, "selects_nuclei", False) for one in viewer.mouse_drag_callbacks):
-        viewer.mouse_drag_callbacks.append(_on_press)
+def follow_the_user(viewer: ViewerModel) -> None:
+    """Let nuclei set aside be worked on when their layer is selected, and a click select a nucleus.
+
+    With Shift or Control a click adds or takes one. Once for a viewer.
+    """
+    if any(getattr(one, "selects_nuclei", False) for one in viewer.mouse_drag_callbacks):
+        return
+    viewer.mouse_drag_callbacks.append(_on_press)
+
+    def on_active(event: Any) -> None:
+        active = viewer.layers.selection.active
+        if active is not None and active.metadata.get(PART) == "aside":
+            choose(viewer, active)
+
+    # First, before docks look which are worked on.
+    viewer.layers.selection.events.active.connect(on_active, position="first")
 
 
 def _on_press(viewer: ViewerModel, event: Any) -> Any:

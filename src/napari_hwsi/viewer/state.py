@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
 Part: TypeAlias = Literal[
-    "tissue", "classes", "regions", "patches", "cells", "centroids", "attention", "evidence", "correction"
+    "tissue",
+    "classes",
+    "regions",
+    "patches",
+    "cells",
+    "aside",
+    "centroids",
+    "attention",
+    "evidence",
+    "correction",
 ]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
@@ -71,10 +80,10 @@ def require_slide_layer(viewer: ViewerModel) -> Image:
     return layer
 
 
-def part_layer(viewer: ViewerModel, slide: Slide, part: Part) -> Layer | None:
+def part_layer(viewer: ViewerModel, slide: Slide, part: Part | None) -> Layer | None:
     """Return the layer that shows a part (tissue, cells, …) of this slide, None where there is none."""
     for layer in viewer.layers:
-        if layer.metadata.get(PART) == part and slide_of(layer) is slide:
+        if part is not None and layer.metadata.get(PART) == part and slide_of(layer) is slide:
             return layer
     return None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 import shapely
+from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton
 
@@ -19,7 +20,7 @@ from ..slides import Slide
 from ..tissue import TissueMask, tissue_of
 from ..viewer.drawn import points_in
 from ..viewer.layers import cells_data, show
-from ..viewer.nuclei import Nuclei, nuclei_of, nuclei_on
+from ..viewer.nuclei import Nuclei, nuclei_of, nuclei_on, on_other_nuclei
 from ..viewer.state import FOUND, require_slide_layer, slide_of
 from . import tooltips
 from .dock import Dock, wrapped
@@ -70,6 +71,7 @@ class CellsDock(Dock):
         self.body.addWidget(self.look_box)
         self.body.addStretch(1)
         self.needs_slide(self.run_button)
+        on_other_nuclei(self.viewer, self._look_again)
         self.refresh()
 
     def _enable(self) -> None:
@@ -88,6 +90,10 @@ class CellsDock(Dock):
         nuclei = nuclei_on(self.viewer, self.slide)
         if nuclei is not None:
             nuclei.changed.connect(self._on_cells, unique=True)
+
+    def _look_again(self, event: Any = None) -> None:
+        if nuclei_on(self.viewer, self.slide) is not self.look_box.nuclei:
+            self.on_slide()
 
     def _on_cells(self) -> None:
         nuclei = nuclei_on(self.viewer, self.slide)
@@ -159,17 +165,15 @@ class CellsDock(Dock):
             self.task.say(f"{words} The nuclei from before are back.")
         else:
             found = Found(slide, part, f"{len(part):,} nuclei in what was searched. {PARTIAL}")
-            layer.metadata[FOUND] = found
-            follow_corrections(layer, found, growing.nuclei)
+            follow_corrections(self.viewer, layer, found, growing.nuclei)
             self.task.say(f"{words} The nuclei found until then are kept.")
         if layer is self.layer:
             self.on_slide()
 
     def _show(self, layer: Image, found: Found) -> None:
-        layer.metadata[FOUND] = found
         nuclei = nuclei_of(show(self.viewer, cells_data(found.slide, found.cells)))
         assert nuclei is not None  # a layer of cells shows nuclei
-        follow_corrections(layer, found, nuclei)
+        follow_corrections(self.viewer, layer, found, nuclei)
         if layer is self.layer:
             self.on_slide()
 
@@ -180,15 +184,19 @@ class CellsDock(Dock):
             self.task.attempt(lambda: self.save(path))
 
 
-def follow_corrections(layer: Image, found: Found, nuclei: Nuclei) -> None:
+def follow_corrections(viewer: ViewerModel, layer: Image, found: Found, nuclei: Nuclei) -> None:
     """Let what was found on a slide's layer be the corrected nuclei: these are saved and fused."""
 
     def follow() -> None:
         words = f"{found.words}\nCorrected by hand: {len(nuclei.cells):,} nuclei now."
-        words = words if nuclei.can_undo else found.words
-        layer.metadata[FOUND] = replace(found, cells=nuclei.cells, words=words)
+        now = replace(found, cells=nuclei.cells, words=words if nuclei.can_undo else found.words)
+        if nuclei.layer is not None:
+            nuclei.layer.metadata[FOUND] = now
+        if nuclei_on(viewer, found.slide) is nuclei:
+            layer.metadata[FOUND] = now
 
-    nuclei.changed.connect(follow)
+    follow()
+    nuclei.changed.connect(follow, priority=1)  # before docks look at what was found
 
 
 def in_words(slide: Slide, scope: Scope, cells: Cells, tissue: TissueMask) -> str:

@@ -18,12 +18,13 @@ from ..cells.corrections import merge, split_at_waist, split_by_line
 from ..errors import InputError
 from ..progress import Progress
 from ..viewer.layers import correction_data, show
-from ..viewer.nuclei import Nuclei, nuclei_on
+from ..viewer.nuclei import Nuclei, nuclei_on, on_other_nuclei
 from ..viewer.region import require_visible_box
 from ..viewer.state import EDITABLE, part_layer, require_slide_layer, slide_of
 from . import tooltips
 from .dock import Dock, narrow, wrapped
 
+_EDITS = "hwsi_edits"  # the nuclei that a layer of labels is a part of
 _BRUSH_UM = 3.0
 _NOT_IN_STORE = "Corrections change the Nuclei layer and what you save of it, not a result on disk."
 _HOW = (
@@ -81,6 +82,7 @@ class CorrectDock(Dock):
         self.needs_slide(self.edit_button)
         self.task.busy_changed.connect(lambda _: self.on_slide())
         self.viewer.layers.events.removed.connect(self._on_removed)
+        on_other_nuclei(self.viewer, self._look_again)
         self.refresh()
 
     @property
@@ -120,6 +122,8 @@ class CorrectDock(Dock):
     def edit(self) -> None:
         """Show the nuclei of the visible region as labels to be painted. Raises InputError."""
         layer = require_slide_layer(self.viewer)
+        if self.labels is not None:
+            raise InputError("Nuclei are being edited already. Keep or discard that first.")
         nuclei = self.nuclei
         if nuclei is None:
             raise InputError("There are no nuclei on this slide yet. Find them in the Segment cells dock.")
@@ -128,6 +132,7 @@ class CorrectDock(Dock):
         part = Editable.of(nuclei.slide, nuclei.cells, require_visible_box(self.viewer, layer))
         labels = show(self.viewer, correction_data(part))
         assert isinstance(labels, Labels)
+        labels.metadata[_EDITS], nuclei.editing = nuclei, True
         labels.preserve_labels = True
         labels.brush_size = max(1, round(_BRUSH_UM / part.resolution[0]))
         labels.mouse_drag_callbacks.append(self._on_drag)
@@ -183,9 +188,9 @@ class CorrectDock(Dock):
     def keep(self) -> None:
         """Merge the labels back into the nuclei, in a thread. Raises InputError."""
         labels, part = self._editing()
-        layer, nuclei = require_slide_layer(self.viewer), self.nuclei
-        if nuclei is None or nuclei.cells is not part.cells:
-            raise InputError("The nuclei were replaced while you edited them. Discard this, and edit again.")
+        layer, nuclei = require_slide_layer(self.viewer), labels.metadata[_EDITS]
+        if nuclei.layer not in self.viewer.layers or nuclei.cells is not part.cells:
+            raise InputError("These nuclei are no longer there. Discard this, and edit others.")
         edited, kind = np.array(labels.data), max(self.type_box.currentIndex(), 0)
 
         def work(progress: Progress, piece: Any) -> Correction:
@@ -197,6 +202,8 @@ class CorrectDock(Dock):
                 self.viewer.layers.remove(labels)
             gone, new = len(correction.reversal.rows), correction.reversal.added
             self.task.say(f"Kept: {gone:,} nuclei replaced or deleted, {new:,} traced anew.")
+            if nuclei is not self.nuclei and nuclei.layer is not None:
+                self.task.say(f"{self.task.words.text()} They are in the layer “{nuclei.layer.name}”.")
 
         self.start(layer, "Measuring what changed…", work, done)
 
@@ -235,6 +242,9 @@ class CorrectDock(Dock):
         self.task.say("")
         self.task.attempt(lambda: self.use(tool, np.array(places)))
 
+    def _look_again(self, event: Any = None) -> None:
+        self.on_slide()
+
     def _on_mode(self, event: Any) -> None:
         """Another tool was taken from napari's own."""
         self._hold(None)
@@ -248,8 +258,9 @@ class CorrectDock(Dock):
         """Kept, discarded, or removed in the layer list: the nuclei are seen again."""
         if EDITABLE in event.value.metadata:
             self._hold(None)
-            nuclei = nuclei_on(self.viewer, slide_of(event.value))
-            if nuclei is not None and nuclei.layer is not None:
+            nuclei: Nuclei = event.value.metadata[_EDITS]
+            nuclei.editing = False
+            if nuclei.layer is not None and nuclei is nuclei_on(self.viewer, slide_of(event.value)):
                 nuclei.layer.visible = self._nuclei_visible
             self.on_slide()
 

@@ -15,8 +15,7 @@ from ..cells import CellIndex, Cells
 from ..slides import Slide
 from ..viewer.drawn import points_in
 from ..viewer.layers import cells_data, show
-from ..viewer.nuclei import Nuclei, features_of, nuclei_of, nuclei_on
-from ..viewer.state import part_layer
+from ..viewer.nuclei import Nuclei, choose, features_of, nuclei_of, nuclei_on
 
 _EVERY_S = 1.0
 _SHARE = 10  # of the time that finding takes, at most one part goes into showing
@@ -66,14 +65,13 @@ class Growing:
 
     def __init__(self, viewer: ViewerModel, slide: Slide) -> None:
         self._viewer, self._slide = viewer, slide
-        before = nuclei_on(viewer, slide)
-        self._before = None if before is None else before.cells
+        self._before = nuclei_on(viewer, slide)
         self.nuclei: Nuclei | None = None
 
     def show(self, grown: Grown) -> bool:
         """Show what was found so far; return whether the layer is a new one."""
         nuclei = self.nuclei
-        if nuclei is not None and nuclei_on(self._viewer, self._slide) is nuclei:
+        if nuclei is not None and nuclei.layer in self._viewer.layers:
             nuclei.grow(grown.index, grown.features, grown.boxes)
             return False
         self.nuclei = nuclei_of(show(self._viewer, cells_data(self._slide, grown.index.cells)))
@@ -83,12 +81,17 @@ class Growing:
 
     def stop(self) -> Cells | None:
         """Bring back the nuclei that stood there; else keep those found, as a part, and return them."""
-        layer = part_layer(self._viewer, self._slide, "cells")
-        if self.nuclei is None or layer is None or nuclei_of(layer) is not self.nuclei:
+        before = self._before
+        layer = None if self.nuclei is None else self.nuclei.layer
+        if self.nuclei is None or layer is None or layer not in self._viewer.layers:
             return None
         self.nuclei.growing = False
-        if self._before is not None:
-            show(self._viewer, cells_data(self._slide, self._before))
+        if before is not None and before.layer in self._viewer.layers:  # set aside
+            choose(self._viewer, before.layer)
+            self._viewer.layers.remove(layer)
+            return None
+        if before is not None:
+            show(self._viewer, cells_data(self._slide, before.cells))
             return None
         layer.name = f"Nuclei (stopped early) · {self._slide.name}"
         return self.nuclei.cells

@@ -25,7 +25,7 @@ class LookBox(QGroupBox):
     def __init__(self, viewer: ViewerModel, task: TaskRow) -> None:
         super().__init__("Colours")
         self.viewer, self._task = viewer, task
-        self._nuclei: Nuclei | None = None
+        self.nuclei: Nuclei | None = None
         self.column_box = narrow(QComboBox())
         self.column_box.setToolTip(tooltips.COLOUR_BY)
         self.column_box.activated.connect(lambda _: task.attempt(self.recolour))
@@ -43,10 +43,10 @@ class LookBox(QGroupBox):
 
     def show_slide(self, slide: Slide | None) -> None:
         """Be about the nuclei of a slide, or none."""
-        if self._nuclei is not None:
-            self._nuclei.changed.disconnect(self._tell, missing_ok=True)
-            self._nuclei.colours_changed.disconnect(self._tell, missing_ok=True)
-        nuclei = self._nuclei = nuclei_on(self.viewer, slide)
+        if self.nuclei is not None:
+            self.nuclei.changed.disconnect(self._tell, missing_ok=True)
+            self.nuclei.colours_changed.disconnect(self._tell, missing_ok=True)
+        nuclei = self.nuclei = nuclei_on(self.viewer, slide)
         self.column_box.clear()
         if nuclei is not None:
             for column in columns_of(nuclei.cells):
@@ -59,18 +59,18 @@ class LookBox(QGroupBox):
 
     def recolour(self) -> None:
         """Colour by the chosen column."""
-        if self._nuclei is not None:
-            self._nuclei.colour_by(self.column_box.currentData())
+        if self.nuclei is not None:
+            self.nuclei.colour_by(self.column_box.currentData())
 
     def _tell(self) -> None:
         """Show what the nuclei are coloured by now."""
-        if self._nuclei is not None:
-            self.column_box.setCurrentIndex(self.column_box.findData(self._nuclei.colouring.column))
-            self.legend.setText(legend(self._nuclei.colouring))
+        if self.nuclei is not None:
+            self.column_box.setCurrentIndex(self.column_box.findData(self.nuclei.colouring.column))
+            self.legend.setText(legend(self.nuclei.colouring))
 
     def _fill(self, filled: bool) -> None:
-        if self._nuclei is not None:
-            self._nuclei.fill(filled)
+        if self.nuclei is not None:
+            self.nuclei.fill(filled)
 
 
 def legend(colouring: Colouring) -> str:

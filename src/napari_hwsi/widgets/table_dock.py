@@ -14,7 +14,7 @@ from ..cells import write_cells
 from ..cells.selection import matching
 from ..errors import InputError
 from ..viewer.colours import TYPE, columns_of, title_of, values_of
-from ..viewer.nuclei import Nuclei, fly_to_cell, nuclei_on
+from ..viewer.nuclei import Nuclei, fly_to_cell, nuclei_on, on_other_nuclei
 from . import tooltips
 from .dock import Dock, narrow, wrapped
 from .nuclei_table import NucleiTable
@@ -67,8 +67,7 @@ class TableDock(Dock):
         self.body.addWidget(self.tabs, 1)
         for button in (self.select_button, self.only_button, self.save_button):
             self.body.addWidget(button)
-        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
-            event.connect(self._look_again)
+        on_other_nuclei(self.viewer, self._look_again)
         self.refresh()
 
     def on_slide(self) -> None:

@@ -47,7 +47,10 @@ ASSOCIATED = (
 )
 
 SEGMENTER = "How nuclei are found. Weights of your own are named after a colon: cellvit:weights.pth."
-SEGMENT = "Find nuclei in the chosen part of the slide. The Nuclei layer is replaced."
+SEGMENT = (
+    "Find nuclei in the chosen part of the slide. The Nuclei layer is replaced;\n"
+    "one that was corrected by hand is kept in a layer of its own."
+)
 COLOUR_BY = "What the colours of the nuclei stand for: their type or one of their measurements."
 FILLED = "Fill the nuclei instead of outlining them."
 SAVE_CELLS = "Save outlines and measurements: GeoJSON (QuPath reads it) or Parquet."
