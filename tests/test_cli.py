@@ -110,7 +110,9 @@ def test_ask_answers_with_places_inside_the_view(store: Path) -> None:
         top, left, bottom, right = place["box"]
         assert y0 <= top < bottom <= y1
         assert x0 <= left < right <= x1
-    printed = run("ask", store, question, "--box", *BOX).stdout
+    printed = run("ask", store, question, "--box", *BOX, "--check", "--occlude", "patch").stdout
+    assert "Dependence on the image: " in printed
+    assert "(occlusion): without it the answer differs by" in printed
     assert answer["text"].strip() in printed
     assert "Research use only" in printed
 

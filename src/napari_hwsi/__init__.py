@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .chat import Answer
     from .chat.ask import ask, ask_stream
     from .chat.check import check
+    from .chat.occlude import occlude
     from .errors import HwsiError
     from .evidence import Evidence
     from .hierarchy import FeatureHierarchy, Hierarchy, analyze, open_features, open_result
@@ -35,6 +36,7 @@ _ROOMS = {
     "ask": "chat",
     "ask_stream": "chat",
     "check": "chat",
+    "occlude": "chat",
     "open_features": "hierarchy",
     "open_result": "hierarchy",
     "open_slide": "slides",
@@ -57,6 +59,7 @@ __all__ = [
     "ask_stream",
     "batch",
     "check",
+    "occlude",
     "open_features",
     "open_result",
     "open_slide",

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,14 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="ask again without the image, with another place's and shuffled, and say whether the answer "
         "depends on it",
+    )
+    ask.add_argument(
+        "--repeat", type=int, default=0, metavar="N", help="ask N times more: how many answers say the same?"
+    )
+    ask.add_argument(
+        "--occlude",
+        choices=("patch", "region"),
+        help="ask again without each of them, and add those that the answer rests on most",
     )
     _store(ask, "where the slide's result is or goes")
     _box(ask)
@@ -367,7 +376,7 @@ def _store_of(slide: Slide, store: Path | None) -> Path:
 
 
 def _ask(options: argparse.Namespace) -> int:
-    from .chat import Answer, answerer, ask_stream
+    from .chat import Answer, answerer, ask_stream, occlude, repeat
 
     if not options.question.strip():
         raise InputError("The question is empty. Ask something, such as: How many nuclei are there?")
@@ -375,14 +384,20 @@ def _ask(options: argparse.Namespace) -> int:
     with _Line() as progress:
         result = _result(options, progress)
         answer: Answer | None = None
-        asked = (options.question, options.box, options.answerer, None, options.check)
-        for event in ask_stream(result, *asked, progress=progress):
+        told = (options.question, options.box, options.answerer, None, options.check)
+        for event in ask_stream(result, *told, progress=progress):
             if isinstance(event, Answer):
                 answer = event
             elif isinstance(event, str) and not options.json:
                 progress.stop()
                 print(event, end="", flush=True)
-    assert answer is not None  # a stream ends with its answer or an error
+        assert answer is not None  # a stream ends with its answer or an error
+        if options.repeat:
+            answer = replace(answer, repeats=repeat(answer, options.repeat, progress=progress))
+        if options.occlude:
+            units = (options.question, options.box, options.occlude, options.answerer)
+            found = occlude(result, *units, progress=progress)
+            answer = replace(answer, evidence=(*answer.evidence, *found.evidence()))
     if options.json:
         print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
     else:

@@ -50,8 +50,9 @@ class Request:
 class Connection:
     """What a behaviour may do with one request."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
+    def __init__(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         self._handler = handler
+        self.request = request
 
     def start(self, status: int = 200, kind: str = "text/event-stream", **headers: str) -> None:
         self._handler.send_response(status)
@@ -119,18 +120,18 @@ def server() -> Iterator[ChatStub]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self._note()
-            stub.behave(Connection(self))
+            stub.behave(Connection(self, self._note()))
 
         def do_GET(self) -> None:
-            self._note()
-            Connection(self).start(200, "application/json")
-            Connection(self).send(stub.models)
+            connection = Connection(self, self._note())
+            connection.start(200, "application/json")
+            connection.send(stub.models)
 
-        def _note(self) -> None:
+        def _note(self) -> Request:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             head = self.requestline.encode() + b"\n" + self.headers.as_bytes()
             stub.requests.append(Request(self.path, head, body))
+            return stub.requests[-1]
 
         def log_message(self, *_: object) -> None:
             """Keep the test's output clean."""

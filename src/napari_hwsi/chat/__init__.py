@@ -1,12 +1,14 @@
 """A conversation about a slide: who answers, what an answer carries, and what may leave the machine."""
 
 from .answer import Answer, Asked
-from .answerers import FORMS, Answerer, answerer
+from .answerers import FORMS, Answerer, Likelihoods, answerer
 from .ask import ask, ask_stream
 from .check import check, planned
 from .endpoint import list_models
 from .facts import Facts, measure
+from .occlude import occlude
 from .picture import Picture, picture, picture_of, picture_under
+from .repeat import repeat
 from .server import KEY_VARIABLE, ChatServer
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Asked",
     "ChatServer",
     "Facts",
+    "Likelihoods",
     "Picture",
     "answerer",
     "ask",
@@ -24,8 +27,10 @@ __all__ = [
     "check",
     "list_models",
     "measure",
+    "occlude",
     "picture",
     "picture_of",
     "picture_under",
     "planned",
+    "repeat",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import InputError
-from ..evidence import UNCHANGED, Change, Dependence, Evidence
+from ..evidence import UNCHANGED, Change, Dependence, Evidence, Repeats
 from ..units import Box, Mpp, as_box
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Asked:
 
     box: the part of the slide it is about, (y0, x0, y1, x1) in level-0 px, within the slide; None: the whole
     slide; history: earlier answers of the conversation, oldest first; change: how the image is changed
-    before it is looked at, for checks; 'unchanged' is the image as it is.
+    before it is looked at, for checks; 'unchanged' is the image as it is; choices: the log-probabilities of
+    the first tokens are wanted too, where the answerer can tell them.
     """
 
     result: Hierarchy
@@ -32,6 +34,7 @@ class Asked:
     box: Box | None = None
     history: tuple[Answer, ...] = ()
     change: Change = UNCHANGED
+    choices: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Answer:
     text, None where no model did; where: whether the work ran on this machine;
     picture_mpp: (y, x) µm/px of the picture the answerer saw, None where it saw none;
     notes: what a reader must know to weigh the answer; dependence: what :func:`~napari_hwsi.chat.check`
-    found, None where it was not run; asked: what was asked, to ask it again; None where the answer was
+    found, None where it was not run; repeats: what :func:`~napari_hwsi.chat.repeat` found; choices: the
+    likeliest first tokens with their natural log-probabilities, the answer's own first, where they were
+    asked for and the model tells them; asked: what was asked, to ask it again; None where the answer was
     read from a file.
     """
 
@@ -57,6 +62,8 @@ class Answer:
     picture_mpp: Mpp | None = None
     notes: tuple[str, ...] = ()
     dependence: Dependence | None = None
+    repeats: Repeats | None = None
+    choices: tuple[tuple[str, float], ...] = ()
     asked: Asked | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,13 +86,18 @@ class Answer:
             lines.append(f"Dependence on the image: {self.dependence}")
         elif self.model is not None:
             lines.append("Whether the answer depends on the image was not checked.")
+        if self.repeats is not None:
+            lines.append(f"Asked again: {self.repeats}")
+        if self.choices:
+            lines.append(f"It began with the likeliest of: {choices_in_words(self.choices)}.")
         return "\n".join([*lines, RESEARCH_USE])
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values that JSON can hold."""
-        values = asdict(replace(self, dependence=None, asked=None))
+        values = asdict(replace(self, dependence=None, repeats=None, asked=None))
         del values["asked"]
         values["dependence"] = None if self.dependence is None else self.dependence.to_dict()
+        values["repeats"] = None if self.repeats is None else self.repeats.to_dict()
         return {**values, "disclaimer": RESEARCH_USE}
 
     @classmethod
@@ -99,9 +111,17 @@ class Answer:
                 kept["picture_mpp"] = (float(values["picture_mpp"][0]), float(values["picture_mpp"][1]))
             if values["dependence"] is not None:
                 kept["dependence"] = Dependence.from_dict(values["dependence"])
+            if values["repeats"] is not None:
+                kept["repeats"] = Repeats.from_dict(values["repeats"])
+            kept["choices"] = tuple((str(token), float(value)) for token, value in values["choices"])
             return cls(**kept)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise InputError(f"What was read is not an answer of this version: {error!r}.") from error
+
+
+def choices_in_words(choices: Sequence[tuple[str, float]]) -> str:
+    """Return what an answer could have begun with, with probabilities."""
+    return ", ".join(f"“{token.strip()}” {math.exp(value):.0%}" for token, value in choices[:5])
 
 
 def mpp_in_words(mpp: Mpp) -> str:

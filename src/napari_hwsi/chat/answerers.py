@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import InputError
-from ..evidence import ChangeKind, Evidence
+from ..evidence import Change, ChangeKind, Evidence
 from ..progress import Progress
 from . import endpoint, measured
 from .answer import Answer, Asked
@@ -51,6 +51,17 @@ class Answerer(Protocol):
         The image is looked at under ``asked.change``. progress is called at least every second; what it
         raises goes through, and closing the iterator lets go of everything. Raises HwsiError.
         """
+        ...
+
+
+@runtime_checkable
+class Likelihoods(Protocol):
+    """What an answerer has besides, where it can tell how likely a given answer is."""
+
+    def log_probabilities(
+        self, asked: Asked, text: str, changes: Sequence[Change], *, progress: Progress | None = None
+    ) -> Sequence[float]:
+        """Return the natural log-probability of ``text`` as the answer under each change, in one batch."""
         ...
 
 

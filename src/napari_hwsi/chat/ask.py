@@ -28,6 +28,7 @@ def ask(
     history: Sequence[Answer] | None = None,
     check: bool = False,
     *,
+    choices: bool = False,
     progress: Progress | None = None,
 ) -> Answer:
     """Answer ``question`` about ``box``, with the places the answer rests on.
@@ -37,11 +38,14 @@ def ask(
     and added to it on disk; open the result again to see that part.
     answerer: ``auto``, ``measured`` or ``endpoint:<url>#<model>``; history: earlier answers of
     the conversation, oldest first; check: also ask again without the image and with others, as
-    :func:`~napari_hwsi.chat.check` does, and put what is found into ``answer.dependence``.
+    :func:`~napari_hwsi.chat.check` does, and put what is found into ``answer.dependence``;
+    choices: also ask for the log-probabilities of its first tokens.
     Raises InputError for an empty question, a box outside the slide or an unknown answerer,
     EndpointError, Cancelled, and what the analysis raises.
     """
-    *_, answer = ask_stream(result, question, box, answerer, history, check, progress=progress)
+    *_, answer = ask_stream(
+        result, question, box, answerer, history, check, choices=choices, progress=progress
+    )
     assert isinstance(answer, Answer)  # an answerer ends with it
     return answer
 
@@ -54,6 +58,7 @@ def ask_stream(
     history: Sequence[Answer] | None = None,
     check: bool = False,
     *,
+    choices: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[str | Evidence | Answer]:
     """Like :func:`ask`, but yield pieces of text as they come, each Evidence, and last the Answer.
@@ -64,7 +69,7 @@ def ask_stream(
         raise InputError("The question is empty. Ask something, such as: How many nuclei are in this view?")
     by = answerer_named(answerer)
     view = None if box is None else _clipped(result, as_box(box))
-    asked = Asked(result, question.strip(), view, tuple(history or ()))
+    asked = Asked(result, question.strip(), view, tuple(history or ()), choices=choices)
     return _answered(by, asked, check, progress)
 
 

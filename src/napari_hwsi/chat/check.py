@@ -34,7 +34,7 @@ def check(
     is told in ``left_out``. ``ask(…, check=True)`` puts the same into ``answer.dependence``.
     Raises InputError for an answer that was read from a file, and Cancelled.
     """
-    asked = _asked(answer)
+    asked = asked_of(answer)
     by = answerer(answer.answerer)
     changes, left_out = planned(answer, by, other)
 
@@ -60,7 +60,7 @@ def planned(
     :func:`~napari_hwsi.chat.picture_under` gives the picture that a server would be sent for each. by: who
     is asked. Raises InputError for an answer that was read from a file.
     """
-    asked = _asked(answer)
+    asked = asked_of(answer)
     by = by or answerer(answer.answerer)
     changes: list[Change] = []
     left_out: list[str] = []
@@ -85,7 +85,8 @@ def ask_again(by: Answerer, asked: Asked, change: Change, progress: Progress | N
     return without_citations(answer.text)
 
 
-def _asked(answer: Answer) -> Asked:
+def asked_of(answer: Answer) -> Asked:
+    """Return what was asked; raises InputError for an answer that was read from a file."""
     if answer.asked is None:
         raise InputError("This answer was read from a file: ask its question again to check it.")
     return answer.asked

@@ -24,6 +24,9 @@ from .statements import state
 from .vocabulary import Topic
 from .wire import ReplyReader
 
+MOST_CHOICES = 20
+"""Likeliest tokens that are asked for: the most that the protocol allows."""
+
 FORM = "endpoint:<url>#<model>"
 
 _SYSTEM = f"""You help a researcher read a part of an H&E stained histology slide: the picture.
@@ -69,7 +72,7 @@ class EndpointAnswerer:
         facts = measure(asked.result, asked.box)
         told = messages(asked.question, seen, facts, asked.history, with_picture=shown is not None)
         reply = ReplyReader(self.server.host)
-        yield from self.server.stream(self.model, told, reply, progress)
+        yield from self.server.stream(self.model, told, reply, progress, choices=asked.choices * MOST_CHOICES)
         text = reply.text.strip()
         cited, left_out = cited_places(text, seen.box)
         whole = Evidence(
@@ -86,6 +89,7 @@ class EndpointAnswerer:
             where=self.server.where,
             model=self.model,
             picture_mpp=seen.mpp,
+            choices=reply.choices,
             notes=_notes(len(cited), left_out, reply.finish, facts),
         )
 

@@ -97,13 +97,18 @@ class ChatServer:
         messages: Sequence[dict[str, Any]],
         reply: ReplyReader,
         progress: Progress | None = None,
+        *,
+        choices: int = 0,
     ) -> Iterator[str]:
         """Yield the text of the model's answer as it comes; ``reply`` keeps it, and why it ended.
 
+        choices: how many likeliest tokens ``reply`` is to be told of at each place, where the server can.
         progress is called at least ten times a second; raising Cancelled from it, or closing the
         iterator, closes the socket. Raises EndpointError with the text received so far as ``partial``.
         """
         body = {"model": model, "messages": list(messages), "stream": True}
+        if choices:
+            body |= {"logprobs": True, "top_logprobs": choices}
 
         async def pieces() -> AsyncIterator[str]:
             async with (

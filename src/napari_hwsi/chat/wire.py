@@ -9,6 +9,7 @@ both, whatever was asked for, and needs no ``[DONE]`` where a finish reason was 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,8 @@ class ReplyReader:
 
     Feed bytes as they come, cut anywhere; then :meth:`close`, which raises unless the reply
     was whole. Errors are EndpointError with the text so far as ``partial``.
-    text: everything so far; done: nothing more is to come; finish: the server's finish reason.
+    text: everything so far; done: nothing more is to come; finish: the server's finish reason;
+    choices: the first token of the text and what could have stood for it, with log-probabilities, where told.
     """
 
     def __init__(self, server: str) -> None:
@@ -33,6 +35,7 @@ class ReplyReader:
         self.text = ""
         self.done = False
         self.finish: str | None = None
+        self.choices: tuple[tuple[str, float], ...] = ()
         self._buffer = bytearray()
         self._events: bool | None = None  # whether the reply is a stream of events; None: not known yet
         self._thought = False
@@ -119,6 +122,8 @@ class ReplyReader:
             return
         self._thought |= bool(message.get("reasoning_content") or message.get("reasoning"))
         piece = _text(message.get("content")) or _text(message.get("refusal"))
+        if not self.text.strip() and piece.strip():
+            self.choices = _choices(choice.get("logprobs"))
         self.text += piece
         if len(self.text) > _LONGEST_TEXT:
             raise self._error(f"The answer of the server at {self.server} does not end; it was stopped.")
@@ -149,6 +154,22 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return ""
+
+
+def _choices(logprobs: Any) -> tuple[tuple[str, float], ...]:
+    """Return the first token that is no blank and its alternatives, each once, the token itself first."""
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    for token in tokens if isinstance(tokens, list) else ():
+        if isinstance(token, dict) and str(token.get("token", "")).strip():
+            others = token.get("top_logprobs")
+            told = [token, *(others if isinstance(others, list) else ())]
+            found: dict[str, float] = {}
+            for each in told:
+                value = each.get("logprob") if isinstance(each, dict) else None
+                if isinstance(value, (int, float)) and math.isfinite(value):
+                    found.setdefault(str(each.get("token")), float(value))
+            return tuple(found.items())
+    return ()
 
 
 def _quote(data: bytes) -> str:

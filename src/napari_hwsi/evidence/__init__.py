@@ -4,6 +4,8 @@ from .agreement import Agreement, agreement, difference
 from .change import CHANGES, UNCHANGED, Change, ChangeKind
 from .dependence import Dependence, Trial, dependence
 from .evidence import SCALES, SOURCES, Evidence, EvidenceSource, ScaleName
+from .occlusion import Occlusion, occlusion
+from .repeats import Repeats, repeats
 
 __all__ = [
     "CHANGES",
@@ -16,9 +18,13 @@ __all__ = [
     "Dependence",
     "Evidence",
     "EvidenceSource",
+    "Occlusion",
+    "Repeats",
     "ScaleName",
     "Trial",
     "agreement",
     "dependence",
     "difference",
+    "occlusion",
+    "repeats",
 ]
