@@ -159,6 +159,22 @@ def _parser() -> argparse.ArgumentParser:
     summary = "patch features from one tool's layout to another's"
     add_convert_arguments(_command(commands, "convert", _convert, summary))
 
+    train = _command(commands, "train", _train, "train a model on analysed slides, stage by stage")
+    train.add_argument("stage", choices=("stage1", "stage2", "stage3"))
+    train.add_argument(
+        "config",
+        help="a YAML file, or one of the package, such as pocket-stage2 or release-stage3",
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="changes",
+        metavar="FIELD=VALUE",
+        help="another value for a field, such as out=runs/a or schedule.steps=100; may be repeated",
+    )
+    train.add_argument("--device", default="auto", help="cpu, cuda; default: %(default)s")
+
     demo = _command(commands, "demo", _demo, "open a slide in napari, analyse it, ask a question")
     demo.add_argument("--slide", type=Path, help="your own slide; the built-in sample otherwise")
     demo.add_argument(
@@ -428,6 +444,27 @@ def _convert(options: argparse.Namespace) -> int:
     facts = convert(options)
     if not options.json:
         facts |= {name: "\n".ljust(23).join(facts[name]) or "nothing" for name in ("written", "left_out")}
+    _show(options, facts)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from .training.config import changes_from, read_config
+    from .training.stages import train
+
+    config = read_config(options.config, changes_from(options.changes))
+    with _Line() as progress:
+        trained = train(options.stage, config, progress, options.device)
+    outcome = trained.outcome
+    facts = {
+        "model": str(trained.folder),
+        "hash": trained.hash,
+        "steps": outcome.steps,
+        "best_step": outcome.best_step,
+        "validation": outcome.best,
+        "curve": str(outcome.curve),
+        **trained.counts,
+    }
     _show(options, facts)
     return 0
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from napari_hwsi.errors import WeightsError
 from napari_hwsi.model import Bridge, Bridged, load_bridge
-from napari_hwsi.model.projectors import SCALES, masked_mean
+from napari_hwsi.model.projectors import masked_mean
+from napari_hwsi.model.scales import SCALES
 
 RELEASED = {"slide": "wsi", "region": "region", "patch": "patch", "cell": "cell"}
 

@@ -8,20 +8,59 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .scales import SCALES, WIDTHS, Scale
+
 if TYPE_CHECKING:
+    from .atlas import Atlas
     from .bridge import Bridge, Bridged, load_bridge
-    from .mllm import MLLM, SlideVectors, load
+    from .chat import Chat
+    from .concatenated import Concatenated
+    from .folder import load, save
+    from .generation import Attended, Generation
+    from .language import Lora, new_language, open_language
+    from .mllm import MLLM
+    from .vectors import ScaleVectors, SlideVectors
 
 _MODULES = {
-    "MLLM": "mllm",
+    "Atlas": "atlas",
+    "Attended": "generation",
     "Bridge": "bridge",
     "Bridged": "bridge",
-    "SlideVectors": "mllm",
-    "load": "mllm",
+    "Chat": "chat",
+    "Concatenated": "concatenated",
+    "Generation": "generation",
+    "Lora": "language",
+    "MLLM": "mllm",
+    "ScaleVectors": "vectors",
+    "SlideVectors": "vectors",
+    "load": "folder",
     "load_bridge": "bridge",
+    "new_language": "language",
+    "open_language": "language",
+    "save": "folder",
 }
 
-__all__ = ["MLLM", "Bridge", "Bridged", "SlideVectors", "load", "load_bridge"]
+__all__ = [
+    "MLLM",
+    "SCALES",
+    "WIDTHS",
+    "Atlas",
+    "Attended",
+    "Bridge",
+    "Bridged",
+    "Chat",
+    "Concatenated",
+    "Generation",
+    "Lora",
+    "Scale",
+    "ScaleVectors",
+    "SlideVectors",
+    "load",
+    "load_bridge",
+    "new_language",
+    "open_language",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:

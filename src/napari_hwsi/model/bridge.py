@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..encoders.weights import Source, fill, missing_tensor, read_weights
+from .batch import SlideBatch, by_region
 from .fusion import Fusion
-from .projectors import SCALES, WIDTHS, Projector, masked_mean
+from .projectors import Projector, masked_mean
 from .resampler import Resampler
+from .scales import SCALES, WIDTHS
+from .seen import Seen
 
 _FILE = "vl_projector.pt"
 _RELEASED = {"slide": "wsi", "region": "region", "patch": "patch", "cell": "cell"}
@@ -23,12 +26,14 @@ class Bridged:
     """What a language model of width D is given of B slides.
 
     tokens: (B, Q, D); attention: (B, heads, Q, R), how each token looked at each region, the model's own
-    "where"; pooled: for each scale one vector a slide, (B, D), the mean over what its mask lets through.
+    "where"; pooled: for each scale one vector a slide, (B, D), the mean over what its mask lets through;
+    projected: the vectors of each scale in the model's space, of the shapes they came in.
     """
 
     tokens: Tensor
     attention: Tensor
     pooled: dict[str, Tensor]
+    projected: dict[str, Tensor]
 
 
 class Bridge(nn.Module):
@@ -37,6 +42,8 @@ class Bridge(nn.Module):
     width: D, of the language model; hidden: inside the projectors; queries: tokens a slide becomes;
     widths: of the vectors of each scale.
     """
+
+    kind = "resampled"
 
     def __init__(
         self,
@@ -47,7 +54,14 @@ class Bridge(nn.Module):
         widths: Mapping[str, int] = WIDTHS,
     ) -> None:
         super().__init__()
-        self.width, self.widths = width, dict(widths)
+        self.width, self.queries, self.widths = width, queries, dict(widths)
+        self.settings = {
+            "width": width,
+            "hidden": hidden,
+            "queries": queries,
+            "dropout": dropout,
+            "widths": self.widths,
+        }
         self.projectors = nn.ModuleDict(
             {scale: Projector(widths[scale], hidden, width, dropout) for scale in SCALES}
         )
@@ -71,7 +85,7 @@ class Bridge(nn.Module):
         token a patch. Masks are bool, True for what is there: (B, R), (B, R, K), (B, R, K); None: all are.
         """
         given = {"slide": slide, "region": region, "patch": patch, "cell": cell}
-        inside = {scale: self.projectors[scale](given[scale]) for scale in SCALES}
+        inside: dict[str, Tensor] = {scale: self.projectors[scale](given[scale]) for scale in SCALES}
         patches = masked_mean(inside["patch"], patch_mask)
         cells = masked_mean(inside["cell"], cell_mask)
         fused = self.fusion(inside["slide"], inside["region"], patches, cells)
@@ -82,7 +96,46 @@ class Bridge(nn.Module):
             "patch": _mean_of_slide(inside["patch"], patch_mask, region_mask),
             "cell": _mean_of_slide(inside["cell"], cell_mask, region_mask),
         }
-        return Bridged(tokens, attention, pooled)
+        return Bridged(tokens, attention, pooled, inside)
+
+    def see(self, batch: SlideBatch) -> Seen:
+        """Return the tokens of B slides. A patch without cells has no cell vector, as in the release."""
+        regions, count = batch.masks["region"], batch.vectors["region"].shape[1]
+        patch, cell = batch.vectors["patch"], batch.vectors["cell"]
+        with_cells = batch.masks["cell"] & cell.any(-1)
+        beside = batch.cells_of[..., None].expand_as(cell)  # the cells of a patch go beside it
+        cells = patch.new_zeros(*patch.shape[:2], cell.shape[-1])
+        cells = cells.scatter_add(1, beside, cell * with_cells[..., None])
+        held = patch.new_zeros(patch.shape[:2]).scatter_add(1, batch.cells_of, with_cells.to(patch.dtype))
+        seen = batch.masks["patch"]
+        table = torch.cat([patch, cells, seen[..., None].to(patch.dtype), held[..., None]], -1)
+        grid, _ = by_region(table, seen | (held > 0), batch.regions["patch"], count)
+        wide = patch.shape[-1]
+        patch, cell = grid[..., :wide], grid[..., wide:-2]
+        masks = {"patch": grid[..., -2] > 0, "cell": grid[..., -1] > 0}
+        found = self(
+            batch.vectors["slide"][:, 0],
+            batch.vectors["region"],
+            patch,
+            cell,
+            region_mask=regions,
+            patch_mask=masks["patch"],
+            cell_mask=masks["cell"],
+        )
+        kept = grid.shape[2]
+        rows = torch.arange(count, device=regions.device).repeat_interleave(kept).expand(len(batch), -1)
+        column = torch.arange(count * kept, device=regions.device).expand(len(batch), -1)
+        projected = {
+            "slide": found.projected["slide"][:, None],
+            "region": found.projected["region"],
+            "patch": found.projected["patch"].flatten(1, 2),
+            "cell": found.projected["cell"].flatten(1, 2),
+        }
+        flat = {scale: mask.flatten(1) for scale, mask in masks.items()}
+        flat = {"slide": batch.masks["slide"], "region": regions, **flat}
+        everything = torch.ones(found.tokens.shape[:2], dtype=torch.bool, device=found.tokens.device)
+        of_region = {"patch": rows, "cell": rows}
+        return Seen(found.tokens, everything, projected, flat, of_region, column, found.attention)
 
     def released(self) -> dict[str, Tensor]:
         """Return the state dict under the names of the released ``vl_projector.pt``."""

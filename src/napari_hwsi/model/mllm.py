@@ -2,166 +2,230 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..encoders.batches import choose_device
-from ..encoders.weights import is_hub_id, optional
-from ..errors import InputError, WeightsError
-from .bridge import Bridge, Bridged, load_bridge
-from .projectors import SCALES
+from ..errors import InputError
+from .atlas import BUDGET, Atlas
+from .batch import SlideBatch, as_batch
+from .bridge import Bridge
+from .chat import Chat, Turn
+from .concatenated import Concatenated
+from .generation import Attended, Generation
+from .language import stops_of
+from .scales import SCALES
+from .seen import Seen
+from .vectors import SlideVectors
 
-SYSTEM = "You are an expert histopathology assistant."
-"""What the released model was trained to be told first."""
+_IGNORED = -100
 
 
 @dataclass(frozen=True)
-class SlideVectors:
-    """What is known of one slide, in the vectors of its four scales.
+class Words:
+    """The tokens of one conversation about a slide: before the slide, after it, and of the answer."""
 
-    slide: (W,); region: (R, W); patch, cell: (R, K, W) of the K kept patches of each region, cell the token
-    of a patch's cells; patch_mask, cell_mask: bool (R, K), True for what is there, None: all is.
+    before: list[int]
+    after: list[int]
+    answer: list[int]
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.after) + len(self.answer)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the language model computed of B conversations: logits of their last L tokens (B, L, V), the
+    tokens themselves with −100 where no answer is (B, L), and what it was given of the slides.
     """
 
-    slide: NDArray[np.floating]
-    region: NDArray[np.floating]
-    patch: NDArray[np.floating]
-    cell: NDArray[np.floating]
-    patch_mask: NDArray[np.bool_] | None = None
-    cell_mask: NDArray[np.bool_] | None = None
+    logits: Tensor
+    labels: Tensor
+    seen: Seen
 
-    def __post_init__(self) -> None:
-        kept = self.patch.shape[:2]
-        masks = [mask.shape for mask in (self.patch_mask, self.cell_mask) if mask is not None]
-        shapes = [self.cell.shape[:2], *masks]
-        ranks = (self.slide.ndim, self.region.ndim, self.patch.ndim, self.cell.ndim)
-        if ranks != (1, 2, 3, 3) or kept[0] != len(self.region) or any(shape != kept for shape in shapes):
-            given = ", ".join(f"{scale} {getattr(self, scale).shape}" for scale in SCALES)
-            raise InputError(f"The vectors of a slide do not belong together: {given}, masks {masks}.")
-        if not len(self.region):
-            raise InputError("A slide without a region says nothing to the model.")
+    def loss(self) -> Tensor:
+        """Return the mean of −log p over all tokens of the answers."""
+        return nn.functional.cross_entropy(
+            self.logits[:, :-1].flatten(0, 1).float(), self.labels[:, 1:].flatten(), ignore_index=_IGNORED
+        )
 
 
-class MLLM:
-    """The released model: the bridge's tokens stand before the whole chat template, then the question.
+class MLLM(nn.Module):
+    """A bridge from the four scales, and the language model behind it.
 
-    name: of the folder or hub id it came from; device: where it runs.
+    name: of the folder or hub id it came from; place: where its language model is read from when that is
+    not kept with it, else None; budget: places of a slide that it reads at the most; about: what its folder
+    says of how it was made.
     """
 
     def __init__(
-        self, name: str, language: Any, tokenizer: Any, bridge: Bridge, device: str = "auto"
+        self,
+        name: str,
+        language: Any,
+        chat: Chat,
+        bridge: Bridge | Concatenated,
+        device: str | torch.device = "auto",
+        place: str | None = None,
+        budget: int = BUDGET,
+        about: dict[str, Any] | None = None,
     ) -> None:
-        self.name, self.device = name, choose_device(device)
-        self._language, self._tokenizer = language.to(self.device), tokenizer
-        self._bridge = bridge.to(self.device)
+        super().__init__()
+        self.name, self.chat, self.place, self.budget = name, chat, place, budget
+        self.about = about or {}
+        self.language, self.bridge = language, bridge
+        where = choose_device(device) if isinstance(device, str) else device
+        bridge.to(where)
+        if not getattr(language, "is_quantized", False):  # quantized weights stay where they were put
+            language.to(where)
 
-    def look(self, vectors: SlideVectors) -> Bridged:
-        """Return the slide's tokens (1, Q, D), the regions they looked at (1, heads, Q, R), and its pools.
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return next(self.bridge.parameters()).device
 
-        Raises InputError for vectors of widths that the model was not made for.
-        """
-        given = {scale: getattr(vectors, scale)[None] for scale in SCALES}
-        for scale, values in given.items():
-            width = self._bridge.widths[scale]
-            if values.shape[-1] != width:
-                raise InputError(
-                    f"{self.name} takes {scale} vectors of width {width}, not {values.shape[-1]}."
-                )
-        masks = {"patch_mask": vectors.patch_mask, "cell_mask": vectors.cell_mask}
+    @property
+    def tokenizer(self) -> Any:
+        """The language model's."""
+        return self.chat.tokenizer
+
+    @property
+    def context(self) -> int:
+        """Tokens that fit into the language model, slide and words together."""
+        return int(getattr(self.language.config, "max_position_embeddings", 1 << 30))
+
+    def view(self, atlas: Atlas, box: Sequence[float] | None = None) -> SlideVectors:
+        """Return what it reads of a box of a slide (None: all of it), the same in training and at use."""
+        return atlas.see(box, self.budget, [scale for scale in SCALES if scale in self.bridge.widths])
+
+    def batch(self, slides: Sequence[SlideVectors]) -> SlideBatch:
+        """Return slides as tensors; raises InputError for vectors of widths the model was not made for."""
+        try:
+            return as_batch(slides, self.bridge.widths).to(self.device)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from error
+
+    def look(self, *slides: SlideVectors) -> Seen:
+        """Return what the language model is given of slides; raises InputError as :meth:`batch` does."""
         with torch.inference_mode():
-            return self._bridge(
-                **{scale: self._tensor(values.astype(np.float32)) for scale, values in given.items()},
-                **{name: self._tensor(mask[None]) for name, mask in masks.items() if mask is not None},
-            )
+            return self.bridge.see(self.batch(slides))
 
-    def prompt(self, question: str, history: Sequence[tuple[str, str]] = ()) -> str:
-        """Return the text that the model reads after the slide; history: earlier (question, answer) pairs."""
-        messages = [{"role": "system", "content": SYSTEM}]
-        for asked, answered in history:
-            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
-        messages.append({"role": "user", "content": question})
-        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    def words(self, question: str, history: Sequence[Turn] = (), answer: str | None = None) -> Words:
+        """Return the tokens of a conversation; with an answer also those of it and of its end."""
+        return Words(
+            *self.chat.ids(question, history), [] if answer is None else self.chat.answer_ids(answer)
+        )
 
-    def logits(self, vectors: SlideVectors, question: str) -> NDArray[np.float32]:
+    def forward(self, slides: SlideBatch, words: Sequence[Words]) -> Read:
+        """Read B conversations about B slides, as in training."""
+        seen = self.bridge.see(slides)
+        inputs, mask, labels = self._join(seen, words)
+        keep = max(len(each.answer) for each in words) + 1
+        positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+        out = self.language(
+            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, logits_to_keep=keep
+        )
+        return Read(out.logits, labels[:, -keep:], seen)
+
+    def logits(self, slide: SlideVectors, question: str, history: Sequence[Turn] = ()) -> NDArray[np.float32]:
         """Return the scores of every token to come first in the answer, float32 (vocabulary,)."""
         with torch.inference_mode():
-            out = self._language(inputs_embeds=self._read(vectors, question, ()))
+            out = self.language(inputs_embeds=self._prompt(slide, question, history)[0], logits_to_keep=1)
         return out.logits[0, -1].float().cpu().numpy()
 
-    def answer(
+    def generate(
         self,
-        vectors: SlideVectors,
+        slide: SlideVectors,
         question: str,
-        history: Sequence[tuple[str, str]] = (),
+        history: Sequence[Turn] = (),
         longest: int = 512,
-    ) -> Iterator[str]:
-        """Yield the answer piece by piece, always the likeliest next token, ``longest`` tokens at the most.
+        attention: bool = False,
+    ) -> Generation:
+        """Return an answer to iterate over, ``longest`` tokens at the most.
 
-        Leaving the iterator stops the work.
+        history: earlier (question, answer) pairs; attention: keep where each token looked.
         """
-        stops = self._language.generation_config.eos_token_id
-        stops = {stops} if isinstance(stops, int) else {*(stops or ())}
-        inputs, cache, said, sent = self._read(vectors, question, history), None, [], 0
-        for _ in range(longest):
-            with torch.inference_mode():
-                out = self._language(inputs_embeds=inputs, past_key_values=cache, use_cache=True)
-                token, cache = int(out.logits[0, -1].argmax()), out.past_key_values
-                inputs = self._words(torch.tensor([[token]]))
-            if token in stops:
-                break
-            said.append(token)
-            text = self._tokenizer.decode(said, skip_special_tokens=True)
-            if not text.endswith("\ufffd"):  # half a letter: the rest comes with the next token
-                yield text[sent:]
-                sent = len(text)
-        if rest := self._tokenizer.decode(said, skip_special_tokens=True)[sent:]:
-            yield rest
+        inputs, seen, first = self._prompt(slide, question, history)
+        stops = stops_of(self.language, self.tokenizer)
+        places = None
+        if attention:
+            shown = int(seen.mask[0].sum())
+            places = (first, first + shown, partial(self._attended, slide, seen))
+        return Generation(self.language, self.tokenizer, inputs, stops, longest, places)
 
-    def _read(self, vectors: SlideVectors, question: str, history: Sequence[tuple[str, str]]) -> Tensor:
-        ids = self._tokenizer(self.prompt(question, history), return_tensors="pt").input_ids
+    def choices(
+        self, slide: SlideVectors, question: str, choices: Sequence[str], history: Sequence[Turn] = ()
+    ) -> NDArray[np.float64]:
+        """Return the log-probability of each of given answers and its end, float64 (len(choices),)."""
+        inputs, _, _ = self._prompt(slide, question, history)
+        found = []
         with torch.inference_mode():
-            words = self._words(ids)
-            return torch.cat([self.look(vectors).tokens.to(words.dtype), words], 1)
+            out = self.language(inputs_embeds=inputs, use_cache=True, logits_to_keep=1)
+            cache = out.past_key_values
+            first = out.logits[0, -1:].float().log_softmax(-1)
+            for choice in choices:
+                ids = torch.tensor(self.chat.answer_ids(choice), device=self.device)
+                scores = first
+                if len(ids) > 1:
+                    more = self.language(
+                        inputs_embeds=self._embed(ids[None, :-1]), past_key_values=cache, use_cache=True
+                    )
+                    scores = torch.cat([first, more.logits[0].float().log_softmax(-1)])
+                    cache.crop(1 - len(ids))
+                found.append(float(scores.double().gather(1, ids[:, None]).sum()))
+        return np.array(found)
 
-    def _words(self, ids: Tensor) -> Tensor:
-        return self._language.get_input_embeddings()(ids.to(self.device))
+    def _prompt(
+        self, slide: SlideVectors, question: str, history: Sequence[Turn]
+    ) -> tuple[Tensor, Seen, int]:
+        """Return what the model reads (1, L, D), what of the slide, and the slide's first column."""
+        words = self.words(question, history)
+        seen = self.look(slide)
+        with torch.inference_mode():
+            inputs, _, _ = self._join(seen, [words])
+        if inputs.shape[1] >= self.context:
+            raise InputError(
+                f"Slide and words are {inputs.shape[1]} tokens, and {self.name} reads {self.context}. "
+                "Ask about a smaller box, or begin anew."
+            )
+        return inputs, seen, len(words.before)
 
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+    def _join(self, seen: Seen, words: Sequence[Words]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs (B, L, D), mask (B, L) and labels (B, L), padded on the left."""
+        flat = [token for each in words for token in (*each.before, *each.after, *each.answer)]
+        embedded = self._embed(torch.tensor(flat, device=self.device))
+        rows, start = [], 0
+        for each, tokens, mask in zip(words, seen.tokens, seen.mask, strict=True):
+            mine = embedded[start : start + len(each)]
+            at = len(each.before)
+            rows.append(torch.cat([mine[:at], tokens[mask].to(mine.dtype), mine[at:]]))
+            start += len(each)
+        longest = max(len(row) for row in rows)
+        inputs = torch.stack([nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
+        mask = torch.zeros(inputs.shape[:2], dtype=torch.bool, device=self.device)
+        labels = torch.full(inputs.shape[:2], _IGNORED, device=self.device)
+        for i, (each, row) in enumerate(zip(words, rows, strict=True)):
+            mask[i, longest - len(row) :] = True
+            if each.answer:
+                labels[i, -len(each.answer) :] = torch.tensor(each.answer, device=self.device)
+        return inputs, mask, labels
 
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.language.get_input_embeddings()(ids)
 
-def load(source: str | Path, device: str = "auto") -> MLLM:
-    """Read a model in the released layout: a causal language model's folder with ``vl_projector.pt`` in it.
-
-    source: the folder, or a hub id (only then is the network used). Raises WeightsError for a folder that
-    lacks a part, or whose parts do not belong together; MissingDependencyError without transformers.
-    """
-    folder = Path(source).expanduser()
-    if not folder.is_dir() and not is_hub_id(source):
-        raise WeightsError(f"{source}: neither a model folder nor a hub id of the form owner/name.")
-    transformers = optional("transformers", "run the language model")
-    bridge = load_bridge(source)
-    local = folder.is_dir()
-    place = str(folder) if local else str(source)
-    try:
-        language = transformers.AutoModelForCausalLM.from_pretrained(
-            place, local_files_only=local, dtype="auto"
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=local)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{source}: transformers cannot read its language model: {error}") from error
-    width = language.get_input_embeddings().weight.shape[1]
-    if width != bridge.width:
-        raise WeightsError(
-            f"{source}: the projector gives width {bridge.width}, the language model reads {width}."
-        )
-    return MLLM(
-        folder.name if local else place, language.eval().requires_grad_(False), tokenizer, bridge, device
-    )
+    def _attended(self, slide: SlideVectors, seen: Seen, weights: NDArray[np.float32]) -> Attended:
+        if seen.looked is not None:  # what the answer saw of a token goes to the regions the token looked at
+            looked = seen.looked[0].float().mean(0).cpu().numpy()[:, : len(slide.region)]
+            names = np.full(len(slide.region), "region")
+            return Attended(weights @ looked, names, slide.region.boxes)
+        shown = [scale for scale in SCALES if scale in self.bridge.widths]
+        masks = [slide.at(scale).mask for scale in shown]
+        boxes = np.concatenate([slide.at(scale).boxes[m] for scale, m in zip(shown, masks, strict=True)])
+        names = np.repeat(shown, [int(mask.sum()) for mask in masks])
+        return Attended(weights, names, boxes)

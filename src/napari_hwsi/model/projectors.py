@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-SCALES = ("slide", "region", "patch", "cell")
-"""From coarse to fine; everywhere in this folder scales come in this order."""
-
-WIDTHS = {"slide": 192, "region": 192, "patch": 512, "cell": 384}
-"""Width of the vectors of each scale in MLLM-HWSI: HIPT, HIPT, CONCH, CCAF of the release."""
-
 
 class Projector(nn.Sequential):
     """LayerNorm, linear, GELU, dropout, linear."""
@@ -33,3 +27,21 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
         return x.mean(-2)
     counts = mask.sum(-1, keepdim=True).clamp(min=1)
     return x.masked_fill(~mask[..., None], 0).sum(-2) / counts
+
+
+class Adapter(nn.Module):
+    """A correction to the vectors of an encoder: x + MLP(LayerNorm(x)), nothing at first."""
+
+    def __init__(self, width: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        last = nn.Linear(2 * width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.change = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), last
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return vectors (…, W) of the same width."""
+        changed: Tensor = self.change(x)
+        return x + changed
