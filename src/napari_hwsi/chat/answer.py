@@ -18,6 +18,9 @@ RESEARCH_USE = "Research use only."
 
 Where: TypeAlias = Literal["local", "remote"]
 
+Grounded: TypeAlias = tuple[str, tuple[int, ...]]
+"""A piece of an answer's text, and the rows of its evidence that this piece rests on."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -48,7 +51,8 @@ class Answer:
     notes: what a reader must know to weigh the answer; dependence: what :func:`~napari_hwsi.chat.check`
     found, None where it was not run; repeats: what :func:`~napari_hwsi.chat.repeat` found; choices: the
     likeliest first tokens with their natural log-probabilities, the answer's own first, where they were
-    asked for and the model tells them; asked: what was asked, to ask it again; None where the answer was
+    asked for and the model tells them; statements: the text piece by piece, without the places it names,
+    each with what it rests on; asked: what was asked, to ask it again; None where the answer was
     read from a file.
     """
 
@@ -64,6 +68,7 @@ class Answer:
     dependence: Dependence | None = None
     repeats: Repeats | None = None
     choices: tuple[tuple[str, float], ...] = ()
+    statements: tuple[Grounded, ...] = ()
     asked: Asked | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +118,7 @@ class Answer:
                 kept["dependence"] = Dependence.from_dict(values["dependence"])
             if values["repeats"] is not None:
                 kept["repeats"] = Repeats.from_dict(values["repeats"])
+            kept["statements"] = tuple((str(said), tuple(rows)) for said, rows in values["statements"])
             kept["choices"] = tuple((str(token), float(value)) for token, value in values["choices"])
             return cls(**kept)
         except (KeyError, TypeError, IndexError, AttributeError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..evidence import Evidence
 from ..units import Box
+from .answer import Grounded
 
 HOW_TO_CITE = (
     "Name the place each statement rests on as [[y0, x0, y1, x1]]: top, left, bottom and right as "
@@ -33,13 +34,10 @@ def cited_places(text: str, box: Box) -> tuple[tuple[Evidence, ...], int]:
     names it, or the one before where it stands between two.
     """
     text = _SPACE.sub(lambda run: "\n" if "\n" in run.group() else " ", text)
-    between = [piece.rstrip(" ") for piece in _CITATION.split(text)]
-    plain = "".join(between)
-    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(plain)), len(plain)]
+    plain, ends, named = _sentences(text)
     places: list[Evidence] = []
     left_out = 0
-    for citation, at in zip(_CITATION.findall(text), accumulate(map(len, between)), strict=False):
-        sentence = bisect_right(ends, at, hi=len(ends) - 1)
+    for citation, sentence in named:
         note = _note(plain[ends[sentence - 1] : ends[sentence]])
         for corners in _boxes(citation):
             place = _on_slide(corners, box)
@@ -48,6 +46,36 @@ def cited_places(text: str, box: Box) -> tuple[tuple[Evidence, ...], int]:
             else:
                 places.append(Evidence("region", place, None, "crop", note))
     return tuple(places), left_out
+
+
+def cited_statements(text: str, box: Box) -> tuple[Grounded, ...]:
+    """Return the sentences of ``text`` without the places it names, and for each which of them it rests on.
+
+    The numbers are rows of what :func:`cited_places` returns; joined, the sentences are the text.
+    """
+    plain, ends, named = _sentences(text)
+    rows: list[list[int]] = [[] for _ in ends[1:]]
+    count = 0
+    for citation, sentence in named:
+        for corners in _boxes(citation):
+            if _on_slide(corners, box) is not None and count < MOST_PLACES:
+                rows[sentence - 1].append(count)
+                count += 1
+    spans = zip(ends[:-1], ends[1:], rows, strict=True)
+    return tuple((plain[start:end], tuple(found)) for start, end, found in spans if start < end)
+
+
+def _sentences(text: str) -> tuple[str, list[int], list[tuple[str, int]]]:
+    """Return a text without citations, where its sentences end, and the sentence of each citation, from 1."""
+    between = [piece.rstrip(" ") for piece in _CITATION.split(text)]
+    plain = "".join(between)
+    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(plain)), len(plain)]
+    at = accumulate(map(len, between))
+    named = [
+        (citation, bisect_right(ends, place, hi=len(ends) - 1))
+        for citation, place in zip(_CITATION.findall(text), at, strict=False)
+    ]
+    return plain, ends, named
 
 
 def without_citations(text: str) -> str:

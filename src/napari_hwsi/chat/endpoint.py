@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..evidence import CHANGES, ChangeKind, Evidence
 from ..progress import Progress
 from .answer import Answer, Asked, mpp_in_words
-from .citations import HOW_TO_CITE, MOST_PLACES, citation, cited_places
+from .citations import HOW_TO_CITE, MOST_PLACES, citation, cited_places, cited_statements
 from .facts import Facts, measure
 from .picture import Picture, picture, picture_under
 from .questions import Ask
@@ -90,6 +90,7 @@ class EndpointAnswerer:
             model=self.model,
             picture_mpp=seen.mpp,
             choices=reply.choices,
+            statements=cited_statements(text, seen.box),
             notes=_notes(len(cited), left_out, reply.finish, facts),
         )
 

@@ -9,7 +9,7 @@ from typing import Literal
 from ..evidence import ChangeKind, Evidence
 from ..hierarchy import Hierarchy
 from ..progress import Progress, tell
-from .answer import Answer, Asked
+from .answer import Answer, Asked, Grounded
 from .facts import measure
 from .questions import Ask, Reading, follow_up, read_question
 from .statements import state
@@ -39,18 +39,24 @@ class MeasuredAnswerer:
             left_out = change.box if change.kind == "without" else None
             facts = measure(asked.result, None if reading.whole_slide else asked.box, left_out)
         sentences: list[str] = []
+        rows: list[list[int]] = []
         evidence: list[Evidence] = []
+        at = 0  # the sentence that evidence belongs to
         for done, ask in enumerate(reading.asks):
             tell(progress, done, len(reading.asks), "statements")
             for statement in state(facts, ask):
-                if statement in evidence or statement in sentences:
-                    continue
                 if isinstance(statement, Evidence):
-                    evidence.append(statement)
-                    yield statement
-                else:
+                    known = statement in evidence
+                    evidence += [] if known else [statement]
+                    rows[at].append(evidence.index(statement))
+                    if not known:
+                        yield statement
+                    continue
+                if statement not in sentences:
                     yield f" {statement}" if sentences else statement
                     sentences.append(statement)
+                    rows.append([])
+                at = sentences.index(statement)
         tell(progress, len(reading.asks), len(reading.asks), "statements")
         yield Answer(
             question=asked.question,
@@ -58,8 +64,14 @@ class MeasuredAnswerer:
             evidence=tuple(evidence),
             answerer=self.name,
             box=facts.box,
+            statements=_statements(sentences, rows),
             notes=(*_left_out(reading), *facts.notes),
         )
+
+
+def _statements(sentences: list[str], rows: list[list[int]]) -> tuple[Grounded, ...]:
+    spaced = (f" {said}" if i else said for i, said in enumerate(sentences))
+    return tuple((said, tuple(dict.fromkeys(found))) for said, found in zip(spaced, rows, strict=True))
 
 
 def _left_out(reading: Reading) -> tuple[str, ...]:
