@@ -24,6 +24,8 @@ from .convert import add_arguments as add_convert_arguments
 from .convert import convert
 from .doctor import has_display
 from .errors import HwsiError, InputError, MissingDependencyError, StoreError
+from .maps import add_arguments as add_maps_arguments
+from .maps import write as write_maps
 from .progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -174,6 +176,10 @@ def _parser() -> argparse.ArgumentParser:
         help="another value for a field, such as out=runs/a or schedule.steps=100; may be repeated",
     )
     train.add_argument("--device", default="auto", help="cpu, cuda; default: %(default)s")
+
+    add_maps_arguments(
+        _command(commands, "maps", _maps, "scores over a slide, as images, tables and pictures")
+    )
 
     demo = _command(commands, "demo", _demo, "open a slide in napari, analyse it, ask a question")
     demo.add_argument("--slide", type=Path, help="your own slide; the built-in sample otherwise")
@@ -466,6 +472,18 @@ def _train(options: argparse.Namespace) -> int:
         **trained.counts,
     }
     _show(options, facts)
+    return 0
+
+
+def _maps(options: argparse.Namespace) -> int:
+    with _Line() as line:
+        facts = write_maps(options, line)
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        print(f"{len(facts['maps'])} maps ({facts['values']} scores): {', '.join(facts['files'])}")
+        if "note" in facts:
+            print(facts["note"])
     return 0
 
 
