@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from napari_hwsi import analyze
 from napari_hwsi.errors import InputError
 from napari_hwsi.sample_data import sample_slide
 from napari_hwsi.synthetic import REGIONS, TYPES
+from napari_hwsi.training.examples import read_examples
 from napari_hwsi.training.lessons import (
     KnownSlide,
     Lesson,
@@ -130,16 +130,16 @@ def test_splits_share_no_slide_and_far_ones_lie_beyond(tmp_path: Path) -> None:
     assert min(s.jpeg_quality for s in near_) > max(s.jpeg_quality for s in far)
 
 
-def test_lessons_are_written_with_their_slide(lessons: list[Lesson], tmp_path: Path) -> None:
+def test_lessons_are_written_as_training_reads_them(lessons: list[Lesson], tmp_path: Path) -> None:
     path = tmp_path / "lessons.csv"
-    assert write_lessons(path, (("a", "p", "train", lesson) for lesson in lessons)) == len(lessons)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["question"], row["answer"]) for row in rows] == [
-        (one.question, one.answer) for one in lessons
+    assert write_lessons(path, (("a", "p", lesson) for lesson in lessons)) == len(lessons)
+    read = read_examples([path])
+    assert not read.left_out
+    assert [(e.question, e.answer, e.box) for e in read.used] == [
+        (one.question, one.answer, one.box) for one in lessons
     ]
-    assert rows[-1]["slide"] == "a"
-    assert int(rows[-1]["y1"]) == lessons[-1].box[2]
+    assert {(e.slide, e.patient) for e in read.used} == {("a", "p")}
+    assert [e.id.split(":")[0] for e in read.used if e.id] == [one.kind for one in lessons]
 
 
 def test_a_slide_without_its_truth_is_named(tmp_path: Path) -> None:

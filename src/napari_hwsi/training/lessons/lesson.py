@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...disk import written_whole
 from ...units import Box
-
-COLUMNS = ("slide", "patient", "split", "kind", "y0", "x0", "y1", "x1", "question", "answer")
-"""Columns of a file of lessons, UTF-8 with a header."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +23,25 @@ class Lesson:
     answer: str
 
 
-def write_lessons(path: Path, rows: Iterable[tuple[str, str, str, Lesson]]) -> int:
-    """Write lessons, each with its slide, patient and split ('train', 'valid' or 'test'); return how many."""
+def write_lessons(path: Path, rows: Iterable[tuple[str, str, Lesson]]) -> int:
+    """Write lessons, each with its slide and patient, as :func:`~..examples.read_examples` reads them.
+
+    The id of each begins with its kind and a colon. Returns how many there are.
+    """
     n = 0
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow(COLUMNS)
-        for slide, patient, split, lesson in rows:
-            out.writerow([slide, patient, split, lesson.kind, *lesson.box, lesson.question, lesson.answer])
+        out.writerow(("id", "slide", "patient", "box", "question", "answer"))
+        for slide, patient, lesson in rows:
+            box = " ".join(map(str, lesson.box))
+            out.writerow([f"{lesson.kind}: {n}", slide, patient, box, lesson.question, lesson.answer])
             n += 1
-    part.rename(path)
     return n
+
+
+def write_reports(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Write whole slides' reports: slide, patient, text."""
+    with written_whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(("slide", "patient", "report"))
+        out.writerows(rows)

@@ -1,7 +1,8 @@
 """``python -m napari_hwsi.training.lessons OUT``: synthetic slides, their results, and lessons about them.
 
-Into OUT go ``slides/`` (with the truth beside each), ``results/`` and ``lessons.csv``; what is there is kept,
-so a stopped run goes on. Three hundred slides of about a square millimetre take some two hours of one core.
+Into OUT go ``slides/`` (with the truth beside each), ``results/`` and, for each split, lessons and reports as
+CSV; what is there is kept, so a stopped run goes on. All slides, of about a square millimetre each, take some
+hours of one core.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ...hierarchy import analyze, open_result
 from ...synthetic import Scanner, SlideSpec, Stain, write_slide
 from .from_result import lessons_from_result
 from .from_truth import KnownSlide, lessons_from_truth
-from .lesson import Lesson, write_lessons
+from .lesson import Lesson, write_lessons, write_reports
 
 _SIDES = (2048, 2304, 2560, 3072)
 _MPP = 0.5
@@ -38,7 +39,7 @@ class Split:
 
 
 SPLITS = (
-    Split("train", 10_000, 300), Split("valid", 50_000, 30), Split("test", 60_000, 60),
+    Split("train", 10_000, 200), Split("valid", 50_000, 30), Split("test", 60_000, 60),
     Split("far", 70_000, 40, far=True),
 )  # fmt: skip
 """No seed is in two of them. 'far' is for measuring only, like 'test'."""
@@ -82,7 +83,7 @@ def _vector(values: NDArray[np.float64]) -> tuple[float, float, float]:
 def prepare(out: Path, split: str, seed: int, far: bool) -> str:
     """Write one slide and analyse it, where that is not done; return its name."""
     name = f"{split}_{seed}"
-    slide, store = out / "slides" / f"{name}.svs", out / "results" / f"{name}.hwsi.zarr"
+    slide, store = _slide(out, name), out / "results" / f"{name}.hwsi.zarr"
     if not slide.exists():
         write_slide(slide, spec_of(seed, far))
     analyze(slide, store, device="cpu")
@@ -91,20 +92,17 @@ def prepare(out: Path, split: str, seed: int, far: bool) -> str:
 
 def lessons_of(out: Path, name: str, seed: int, views: int) -> Iterator[Lesson]:
     """Yield the lessons of a prepared slide: of its truth, and half as many of what was measured."""
-    yield from lessons_from_truth(KnownSlide.beside(out / "slides" / f"{name}.svs"), seed, views)
+    yield from lessons_from_truth(KnownSlide.beside(_slide(out, name)), seed, views)
     result = open_result(out / "results" / f"{name}.hwsi.zarr")
     yield from lessons_from_result(result, seed, views // 2, synthetic=True)
 
 
-def real_lessons(
-    out: Path, slides: Sequence[Path], mpp: float | None, views: int
-) -> Iterator[tuple[str, Lesson]]:
+def real_lessons(out: Path, slides: Sequence[Path], views: int) -> Iterator[tuple[str, str, Lesson]]:
     """Analyse real slides and yield their names and lessons: of what was measured, and what is declined."""
-    for slide in slides:
-        store = out / "results" / f"{slide.stem}.hwsi.zarr"
-        result = analyze(slide, store, device="cpu", mpp=mpp)
-        for lesson in lessons_from_result(result, len(slide.stem), views, synthetic=False):
-            yield slide.stem, lesson
+    for seed, slide in enumerate(slides):
+        result = analyze(slide, out / "results" / f"{slide.stem}.hwsi.zarr", device="cpu")
+        for lesson in lessons_from_result(result, seed, views, synthetic=False):
+            yield slide.stem, slide.stem, lesson
 
 
 def main() -> int:
@@ -119,24 +117,35 @@ def main() -> int:
     out: Path = given.out
     for folder in ("slides", "results"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    todo = [
-        (split, split.first + i) for split in SPLITS for i in range(max(1, round(given.share * split.count)))
-    ]
     try:
         with ProcessPoolExecutor(given.workers) as pool:
-            jobs = [pool.submit(prepare, out, split.name, seed, split.far) for split, seed in todo]
-            names = [job.result() for job in jobs]
-
-        def rows() -> Iterator[tuple[str, str, str, Lesson]]:
-            for (split, seed), name in zip(todo, names, strict=True):
-                for lesson in lessons_of(out, name, seed, given.views):
-                    yield name, str(seed), split.name, lesson
-            for name, lesson in real_lessons(out, given.real, None, 4 * given.views):
-                yield name, name, "train", lesson
-
-        n = write_lessons(out / "lessons.csv", rows())
+            jobs = {
+                split.name: [
+                    pool.submit(prepare, out, split.name, split.first + i, split.far)
+                    for i in range(max(1, round(given.share * split.count)))
+                ]
+                for split in SPLITS
+            }
+            names = {split: [job.result() for job in part] for split, part in jobs.items()}
+        for split, part in names.items():
+            real = real_lessons(out, given.real, 4 * given.views) if split == "train" else ()
+            n = write_lessons(out / f"{split}.csv", (*_rows(out, part, given.views), *real))
+            write_reports(
+                out / f"{split}-reports.csv",
+                ((name, name, KnownSlide.beside(_slide(out, name)).report) for name in part),
+            )
+            sys.stdout.write(f"{n} lessons of {len(part)} slides in {out / split}.csv\n")
     except HwsiError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{n} lessons of {len(names) + len(given.real)} slides in {out / 'lessons.csv'}\n")
     return 0
+
+
+def _rows(out: Path, names: Sequence[str], views: int) -> Iterator[tuple[str, str, Lesson]]:
+    for name in names:
+        for lesson in lessons_of(out, name, int(name.rpartition("_")[2]), views):
+            yield name, name, lesson
+
+
+def _slide(out: Path, name: str) -> Path:
+    return out / "slides" / f"{name}.svs"
