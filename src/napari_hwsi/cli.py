@@ -121,6 +121,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="METHOD",
         help="macenko or reinhard: bring each slide's colours to a reference's before patches are encoded",
     )
+    analyze.add_argument(
+        "--survivors",
+        type=int,
+        metavar="N",
+        help="filter in two steps: the profile's encoder sees at most N patches of a region, chosen by the "
+        "descriptor; default: all",
+    )
+    analyze.add_argument(
+        "--regions",
+        default="square",
+        metavar="SHAPE",
+        help="square, or adaptive: grown by the likeness of patches; default: %(default)s",
+    )
     _box(analyze)
     _segmenter(analyze)
     _mpp(analyze)
@@ -345,9 +358,14 @@ def _analyze(options: argparse.Namespace) -> int:
             device=options.device,
             progress=progress,
             normalise=options.normalise,
+            survivors=options.survivors,
+            regions=options.regions,
         )
     tissue = _tissue(result.slide_facts["tissue"] == "edited")
-    _show(options, {"slide": str(path), "store": str(result.path), "tissue": tissue, **counts(result)})
+    facts = {"slide": str(path), "store": str(result.path), "tissue": tissue, **counts(result)}
+    if result.two_steps is not None:
+        facts |= {"never_encoded": result.two_steps.saving, "kept_as_by_full": result.two_steps.agreement}
+    _show(options, facts)
     return 0
 
 
@@ -368,6 +386,8 @@ def _analyze_many(options: argparse.Namespace) -> int:
             mpp=options.mpp,
             device=options.device,
             normalise=options.normalise,
+            survivors=options.survivors,
+            regions=options.regions,
             icc=options.icc,
             progress=table,
         )

@@ -14,17 +14,21 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Step:
-    """``done`` of ``total`` units of ``what`` ('cells', 'regions', …) are finished."""
+    """``done`` of ``total`` units of ``what`` ('cells', 'regions', …) are finished.
+
+    part: what is being done to the unit in hand ('patches', 'cells'), where that is told.
+    """
 
     done: int
     total: int
     what: str
+    part: str = ""
 
 
 Progress: TypeAlias = Callable[[Step], None]
 
 
-def tell(progress: Progress | None, done: int, total: int, what: str) -> None:
+def tell(progress: Progress | None, done: int, total: int, what: str, part: str = "") -> None:
     """Report a step where somebody listens."""
     if progress is not None:
-        progress(Step(done, total, what))
+        progress(Step(done, total, what, part))

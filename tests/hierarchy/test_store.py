@@ -29,7 +29,8 @@ def result(whole: Path) -> hwsi.Hierarchy:
 
 def test_plain_zarr_reads_all_of_it(result: hwsi.Hierarchy) -> None:
     root = zarr.open_group(str(result.path), mode="r")
-    assert {*root.group_keys()} == {"slide", "regions", "patches", "cells", "ccaf", "attention", "log"}
+    groups = {"slide", "regions", "patches", "adaptive", "cells", "ccaf", "attention", "log"}
+    assert {*root.group_keys()} == groups
     assert root.attrs["fingerprint"] == result.slide.fingerprint
     cells = root["cells"]
     offsets, vertices = cells["vertex_offsets"][:], cells["vertices"][:]

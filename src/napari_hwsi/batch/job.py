@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 from ..cells import offered
 from ..errors import InputError
 from ..hierarchy import profile_named
+from ..hierarchy.options import PatchOptions, RegionShape
 from ..hierarchy.plan import chosen_parts
-from ..tissue import check_normaliser
 from ..units import as_box, as_mpp
 
 State: TypeAlias = Literal["done", "failed", "stopped"]
@@ -56,12 +56,14 @@ class Settings:
     box: tuple[int, int, int, int] | None = None
     device: str = "auto"
     normalise: str | None = None
+    survivors: int | None = None
+    regions: RegionShape = "square"
     icc: bool = False
     version: str = metadata.version("napari-hwsi")
 
     def __post_init__(self) -> None:
         profile = profile_named(self.profile)
-        check_normaliser(self.normalise)
+        PatchOptions(self.normalise, self.survivors, self.regions)
         chosen_parts(self.parts)
         if self.phrases is not None:
             profile.patch_encoder().encode_text(self.phrases)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import psutil
 
 from ..errors import Cancelled, InputError
+from ..hierarchy.options import RegionShape
 from ..units import as_box
 from .board import Board
 from .cases import Case, make_cases, write_cases
@@ -64,6 +65,8 @@ def run(
     mpp: float | None = None,
     device: str = "auto",
     normalise: str | None = None,
+    survivors: int | None = None,
+    regions: RegionShape = "square",
     icc: bool = False,
     progress: Watch | None = None,
 ) -> Report:
@@ -102,6 +105,8 @@ def run(
         box=None if box is None else as_box(box),
         device=device,
         normalise=normalise,
+        survivors=survivors,
+        regions=regions,
         icc=icc,
     )
     folder = Path(summary).expanduser().absolute() if summary is not None else place or Path.cwd()

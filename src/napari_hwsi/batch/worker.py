@@ -76,7 +76,7 @@ def counts(result: Hierarchy) -> dict[str, int]:
     return {
         "regions": len(regions),
         "regions_analysed": int((regions["status"] == "done").sum()),
-        "patches_with_tissue": int(result.patches["valid"].sum()),
+        "patches_with_tissue": int(result.patches[["valid", "set_aside"]].any(axis=1).sum()),
         "kept_patches": len(result.selected_patches),
         "cells": len(result.cell_column("types")),
     }
@@ -106,6 +106,8 @@ def _analyse_when_free(
                 device=settings.device,
                 progress=progress,
                 normalise=settings.normalise,
+                survivors=settings.survivors,
+                regions=settings.regions,
             )
         except StoreBusyError:
             if time.monotonic() > deadline:

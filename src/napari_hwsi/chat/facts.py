@@ -235,7 +235,12 @@ class Facts:
         """The patches that meet the view."""
         rows = self._patch_rows
         kept = rows[rows["selected"]].sort_values("relevance", ascending=False, kind="stable")
-        return Patches(len(rows), int(rows["valid"].sum()), len(kept), self._places(kept, "relevance"))
+        return Patches(
+            len(rows),
+            int(rows[["valid", "set_aside"]].any(axis=1).sum()),
+            len(kept),
+            self._places(kept, "relevance"),
+        )
 
     def best_patches(self, phrase: str, count: int = 3) -> tuple[PatchPlace, ...]:
         """Return the patches of the view that score highest for one of the result's phrases."""

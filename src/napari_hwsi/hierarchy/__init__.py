@@ -5,16 +5,20 @@ from .filter import Kept, filter_paper, filter_release
 from .foreign import FeatureHierarchy, open_features
 from .fused import FusedCells, fuse_cells, fused_of, patches_of
 from .hierarchy import Hierarchy, open_result
+from .options import REGION_SHAPES, PatchOptions, RegionShape
 from .profile import PROFILES, Profile, profile_named
 from .store import default_store, has_result
 
 __all__ = [
     "PROFILES",
+    "REGION_SHAPES",
     "FeatureHierarchy",
     "FusedCells",
     "Hierarchy",
     "Kept",
+    "PatchOptions",
     "Profile",
+    "RegionShape",
     "analyze",
     "default_store",
     "extend",

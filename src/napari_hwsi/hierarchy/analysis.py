@@ -13,11 +13,13 @@ from ..cells import Segmenter, find_segmenter
 from ..errors import HwsiError, InputError, SlideError, SlideUnavailableError, StoreError, TissueError
 from ..progress import Progress, tell
 from ..slides import Slide, open_slide
-from ..tissue import TissueMask, check_normaliser, measurable_stain, region_grid, tissue_of
+from ..tissue import TissueMask, measurable_stain, region_grid, tissue_of
 from ..units import Box, as_box, intersect
+from .estimate import Meter, names_of
 from .fusion import FUSED, fuse_region, fusion
 from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
+from .options import PatchOptions, RegionShape
 from .plan import PARTS, Plan, chosen_parts, make_plan
 from .profile import Profile, profile_named
 from .publish import finished, publish
@@ -42,6 +44,8 @@ def analyze(
     progress: Progress | None = None,
     tissue: TissueMask | None = None,
     normalise: str | None = None,
+    survivors: int | None = None,
+    regions: RegionShape = "square",
 ) -> Hierarchy:
     """Decompose a slide into regions, patches and cells; write the result region by region.
 
@@ -59,7 +63,11 @@ def analyze(
     :func:`tissue_of` gives, the user's edited mask where there is one; another mask than the last run's
     makes all parts anew. normalise: 'macenko' or 'reinhard' brings the slide's colours to those of a
     reference before the patches are encoded, see :mod:`napari_hwsi.tissue.normalisation`; cells are found
-    on the colours as they are.
+    on the colours as they are. survivors: makes the filter one of two steps: of each square of the grid the
+    profile's encoder sees this many patches at most, those that the descriptor finds most unlike one
+    another; the others are marked as set aside, see :mod:`.first_step`, and ``result.two_steps`` says what
+    that saved and changed. regions: 'adaptive' for regions that are grown within the squares by the likeness
+    of their patches, see :mod:`.adaptive`; the filter then keeps patches of each of these.
 
     Raises SlideError; ResolutionError for a slide without mpp, or too coarse for 0.5 µm/px;
     TissueError for a slide without tissue, or with too little to normalise by; InputError for
@@ -67,7 +75,7 @@ def analyze(
     slide; StoreError for a store of another slide, in use, or that cannot be written.
     """
     chosen, wanted = profile_named(profile), chosen_parts(parts)
-    check_normaliser(normalise)
+    options = PatchOptions(normalise, survivors, regions)
     worker = find_segmenter(segmenter or chosen.segmenter, device)
     target = Store(store)
     own = not isinstance(path_or_slide, Slide)
@@ -84,8 +92,8 @@ def analyze(
             wanted,
             box,
             progress,
+            options,
             tissue=tissue,
-            normalise=normalise,
             device=device,
         )
     return Hierarchy(target, slide=None if own else slide)
@@ -118,8 +126,8 @@ def extend(
         wanted,
         box,
         progress,
+        now.options,
         standing=now,
-        normalise=now.normalisation,
         device=device,
     )
     return Hierarchy(target, slide=result.slide)
@@ -134,9 +142,9 @@ def _decompose(
     parts: tuple[str, ...],
     box: Sequence[float] | None,
     progress: Progress | None,
+    options: PatchOptions,
     standing: Hierarchy | None = None,
     tissue: TissueMask | None = None,
-    normalise: str | None = None,
     device: str = "auto",
 ) -> None:
     """Do the work of :func:`analyze`; of :func:`extend` where there is a standing result to add to."""
@@ -158,16 +166,15 @@ def _decompose(
     fitted = segmenter.fit(slide, tissue)
     with store.journal.held():
         _check_owner(store, slide)
-        plan = make_plan(
-            store, slide, stain, grid, tissue, profile, fitted, parts, phrases, normalise, device
-        )
+        plan = make_plan(store, slide, stain, grid, tissue, profile, fitted, parts, phrases, options, device)
         if standing is not None:
             _check_settings(store, plan)
         started = datetime.now(UTC)
         regions = plan.with_tissue
         if place is not None:
             regions = sorted({*regions} & {*grid.regions_meeting(place)})
-        _run(store, plan, slide, fitted, regions, progress)
+        meter = Meter(names_of(profile, segmenter.name, options, device), grid, tissue, slide.require_mpp())
+        _run(store, plan, slide, fitted, regions, meter, progress)
         _fuse(store, plan, progress)
         store.note_run(started, regions)
 
@@ -178,6 +185,7 @@ def _run(
     slide: Slide,
     segmenter: Segmenter,
     regions: Sequence[int],
+    meter: Meter,
     progress: Progress | None,
 ) -> None:
     """Finish ``regions`` one after the other and publish them, less and less often as they grow many.
@@ -192,12 +200,13 @@ def _run(
     unreadable: dict[int, SlideError] = {}
     try:
         for done, region in enumerate(todo, published):
-            beat = partial(tell, progress, done, total, "regions")
-            beat()
+            tell(progress, done, total, "regions")
             try:
                 for part in plan.parts:
                     if region in missing[part]:
-                        arrays = _compute(part, plan, slide, region, segmenter, beat)
+                        beat = partial(tell, progress, done, total, "regions", part)
+                        with meter.region(part, region):
+                            arrays = _compute(part, plan, slide, region, segmenter, beat)
                         store.journal.write(part, plan.keys[part], region, arrays)
             except SlideUnavailableError:
                 raise
@@ -211,8 +220,10 @@ def _run(
     except (HwsiError, KeyboardInterrupt) as stop:
         if not isinstance(stop, StoreError):
             publish(store, plan, unreadable)
+            meter.keep(store)
         raise
     publish(store, plan, unreadable)
+    meter.keep(store)
     if unreadable and len(unreadable) == total:
         raise next(iter(unreadable.values()))
 

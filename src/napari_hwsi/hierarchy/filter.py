@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -141,6 +142,42 @@ def filter_release(
         raise InputError(f"The text vector has {words.size} numbers, the patches {table.shape[1]}.")
     order = np.argsort(-relevance(table[chosen], words[None]), kind="stable")[:keep]
     return chosen[order]
+
+
+def filtered(
+    vectors: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    words: NDArray[np.float64],
+    regions: NDArray[np.bool_],
+) -> dict[str, NDArray[Any]]:
+    """Return what the filter says of one square's patches: columns of ``patches`` as in :mod:`.store`.
+
+    vectors: (256, W); words: (M, W), whose mean is the text of the release's form; regions: bool (A, 256),
+    the patches of each region within the square, each of which keeps its own.
+    """
+    scores = np.full((len(vectors), len(words)), np.nan, np.float32)
+    relevance, redundancy = np.full((2, len(vectors)), np.nan, np.float32)
+    dropped, rank = np.zeros(len(vectors), bool), np.full(len(vectors), -1, np.int16)
+    scores[valid] = unit(vectors[valid]) @ words.T
+    if len(words):
+        relevance[valid] = scores[valid].mean(1)
+    kept = 0
+    for part in regions & valid:
+        redundancy[part] = mean_cosine(vectors[part])
+        dropped[part] = redundant(vectors[part])
+        chosen = filter_release(vectors, words.mean(0) if len(words) else None, part)
+        if not len(words) and len(chosen):  # the patch that stands in for a text, as in filter_release
+            relevance[part] = unit(vectors[part]) @ unit(vectors[chosen[0]])
+        rank[chosen] = kept + np.arange(len(chosen))
+        kept += len(chosen)
+    return {
+        "selected": rank >= 0,
+        "rank": rank,
+        "relevance": relevance,
+        "redundancy": redundancy,
+        "redundant": dropped,
+        "scores": scores,
+    }
 
 
 def _even(cosines: Floats) -> Floats:

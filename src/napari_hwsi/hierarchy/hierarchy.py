@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from ..cells import Cells
@@ -19,6 +20,8 @@ from ..slides.address import as_place
 from ..tissue import Grid, TissueMask, kept_tissue
 from ..units import as_box
 from .cell_arrays import TABLE, cells_from_arrays
+from .first_step import TwoSteps
+from .options import PatchOptions
 from .plan import PARTS, grid_from_facts
 from .profile import Profile, profile_named
 from .store import DONE, Store
@@ -33,6 +36,9 @@ _PATCH_COLUMNS = (
     "on_slide",
     "readable",
     "valid",
+    "set_aside",
+    "encoded",
+    "adaptive",
     "selected",
     "rank",
     "relevance",
@@ -126,10 +132,22 @@ class Hierarchy:
         return str(self._sidecars["patches"]["settings"]["encoder"]["name"])
 
     @property
+    def options(self) -> PatchOptions:
+        """How the patches became vectors and regions, beyond the profile."""
+        return PatchOptions.of(self._sidecars["patches"]["settings"])
+
+    @property
+    def two_steps(self) -> TwoSteps | None:
+        """What a two-step filter saved and changed, None where all patches were encoded."""
+        facts, survivors = self._sidecars["patches"]["two_steps"], self.options.survivors
+        if survivors is None:
+            return None
+        return TwoSteps(survivors, facts["saving"], facts["agreement"], tuple(facts["audited"]))
+
+    @property
     def normalisation(self) -> str | None:
         """Name of the stain normalisation before that encoder, None where there was none."""
-        facts = self._sidecars["patches"]["settings"]["normalisation"]
-        return None if facts is None else str(facts["name"])
+        return self.options.normalise
 
     @property
     def segmenter(self) -> str:
@@ -172,11 +190,37 @@ class Hierarchy:
         return self._read("regions/vectors")
 
     @cached_property
+    def adaptive_regions(self) -> pd.DataFrame:
+        """The regions grown by the likeness of patches, a row each; none where regions are squares.
+
+        Columns: region, the square each lies in, and number, as in the columns ``region`` and ``adaptive`` of
+        :attr:`patches`; y0, x0, y1, x1, the box round it; n_patches.
+        """
+        table = pd.DataFrame({name: self._read(f"adaptive/{name}") for name in ("region", "number")})
+        table[[*_BOX]] = self._read("adaptive/boxes")
+        return table.assign(n_patches=self._read("adaptive/n_patches"))
+
+    def adaptive_outlines(self) -> list[NDArray[np.float64]]:
+        """Return the outer outline of each of :attr:`adaptive_regions`, float64 (M, 2) level-0 px (y, x)."""
+        patches = self.patches[self.patches["adaptive"] >= 0]
+        squares = shapely.box(*(patches[name].to_numpy(np.float64) for name in _BOX))
+        _, members = np.unique(patches[["region", "adaptive"]].to_numpy(), axis=0, return_inverse=True)
+        order, counts = np.argsort(members, kind="stable"), np.bincount(members)
+        parts = np.split(squares[order], counts.cumsum()[:-1]) if len(counts) else []
+        return [shapely.get_coordinates(shapely.union_all(part).exterior) for part in parts]
+
+    @cached_property
+    def adaptive_vectors(self) -> NDArray[np.float32]:
+        """Vectors of :attr:`adaptive_regions`, float32 (A, G), made as :attr:`region_vectors` are."""
+        return self._read("adaptive/vectors")
+
+    @cached_property
     def patches(self) -> pd.DataFrame:
         """All patches of the regions whose patches are done, by region, then patch.
 
-        Columns: region, patch, y0, x0, y1, x1, tissue_fraction, on_slide, readable, valid, selected, rank,
-        relevance, redundancy, redundant, n_cells, and one column of scores a phrase, named by it.
+        Columns: region, patch, y0, x0, y1, x1, tissue_fraction, on_slide, readable, valid, set_aside,
+        encoded, adaptive, selected, rank, relevance, redundancy, redundant, n_cells, and one column of scores
+        a phrase, named by it.
         """
         table = pd.DataFrame({name: self._read(f"patches/{name}") for name in _PATCH_COLUMNS})
         boxes = self._read("patches/boxes")
@@ -191,7 +235,7 @@ class Hierarchy:
 
     @cached_property
     def patch_vectors(self) -> NDArray[np.float32]:
-        """Vectors of the rows of :attr:`patches`, float32 (P, W), length one; 0 where not valid."""
+        """Vectors of the rows of :attr:`patches`, float32 (P, W), length one; 0 where not ``encoded``."""
         return self._read("patches/vectors")
 
     @property
@@ -202,7 +246,7 @@ class Hierarchy:
 
     @cached_property
     def slide_vector(self) -> NDArray[np.float32]:
-        """Mean of the region vectors, float32 (G,)."""
+        """Mean of the region vectors, float32 (G,); of the adaptive ones, where regions were grown."""
         return self._read("slide/vector")
 
     @cached_property

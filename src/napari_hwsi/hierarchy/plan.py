@@ -16,8 +16,11 @@ from ..encoders import PatchEncoder
 from ..errors import InputError
 from ..slides import Slide
 from ..tissue import PATCH_PX, REGION_PX, Grid, Normaliser, StainKind, TissueMask, fit_normaliser
+from . import adaptive
 from .files import digest, plain
 from .filter import KEEP, POOL
+from .first_step import FirstStep, audited
+from .options import PatchOptions
 from .profile import Profile, profile_named
 from .store import FORMAT, FORMAT_VERSION, Store
 
@@ -30,6 +33,7 @@ MIN_ON_SLIDE = 0.5
 MIN_TISSUE = 0.1
 """Smaller shares of a patch on the slide, or covered by tissue, keep it out of the filter."""
 
+_VECTORS = ("encoder", "regions", "normalisation", "first_step", "adaptive")
 _SOFTWARE = ("napari-hwsi", "numpy", "scipy", "scikit-image", "zarr", "openslide-python", "tifffile")
 
 
@@ -39,7 +43,8 @@ class Plan:
 
     slide: facts of the slide; fractions: float32 (R,) tissue share of each region; regions: encoder of
     regions, None where their vectors are means of those of their patches; normaliser: of the patches'
-    colours, fitted to the slide; fuser: of the cells of kept patches, None where there is none; parts:
+    colours, fitted to the slide; first_step: of a two-step filter, None where all patches are encoded;
+    adaptive: whether regions are grown; fuser: of the cells of kept patches, None where there is none; parts:
     those asked for; phrases: of the patch scores; settings: facts of each part; keys: hash of each part's
     settings and inputs; base: hash of what all parts stand on (slide, grid, tissue).
     A part that is not asked for keeps the settings it has in the store.
@@ -52,6 +57,8 @@ class Plan:
     encoder: PatchEncoder
     regions: Hipt | None
     normaliser: Normaliser | None
+    first_step: FirstStep | None
+    adaptive: bool
     fuser: Fuser | None
     parts: tuple[str, ...]
     phrases: tuple[str, ...]
@@ -80,6 +87,11 @@ class Plan:
         """Regions that are worth looking at."""
         return [int(region) for region in np.flatnonzero(self.fractions > 0)]
 
+    @property
+    def audited(self) -> frozenset[int]:
+        """Regions where all patches are encoded, to compare a two-step filter with the full one."""
+        return frozenset() if self.first_step is None else audited(self.with_tissue)
+
 
 def chosen_parts(parts: Sequence[str] | None) -> tuple[str, ...]:
     """Return the parts asked for, all where None; raises InputError for unknown ones."""
@@ -100,7 +112,7 @@ def make_plan(
     segmenter: Segmenter,
     parts: tuple[str, ...],
     phrases: Sequence[str] | None,
-    normalise: str | None = None,
+    options: PatchOptions,
     device: str = "auto",
 ) -> Plan:
     """Return the plan of a run. segmenter: the one asked for, fitted to the slide.
@@ -124,9 +136,12 @@ def make_plan(
         words = tuple(standing["patches"]["phrases"])
         if standing["patches"]["base"] == base:
             made = standing["patches"]["settings"]
-            profile, normalise = profile_named(made["profile"]), (made["normalisation"] or {}).get("name")
+            profile, options = profile_named(made["profile"]), PatchOptions.of(made)
     encoder, regions = profile.patch_encoder(device), profile.region_encoder(device)
-    normaliser = None if normalise is None else fit_normaliser(normalise, slide, tissue)
+    options.check_saves(encoder)
+    normaliser = None if options.normalise is None else fit_normaliser(options.normalise, slide, tissue)
+    first_step = None if options.survivors is None else FirstStep(options.survivors)
+    grown = options.regions == "adaptive"
     named = {"profile": profile.name, "profile_version": profile.version}
     settings: dict[str, Mapping[str, Any]] = {
         "patches": named
@@ -136,6 +151,8 @@ def make_plan(
             if regions is None
             else {"name": regions.name, "version": regions.version, "width": regions.width},
             "normalisation": None if normaliser is None else plain(normaliser.settings()),
+            "first_step": None if first_step is None else first_step.settings(),
+            "adaptive": adaptive.settings() if grown else None,
             "filter": {"form": "release", "keep": KEEP, "pool": POOL},
             "min_on_slide": MIN_ON_SLIDE,
             "min_tissue": MIN_TISSUE,
@@ -166,6 +183,8 @@ def make_plan(
         encoder=encoder,
         regions=regions,
         normaliser=normaliser,
+        first_step=first_step,
+        adaptive=grown,
         fuser=fuser,
         parts=parts,
         phrases=words,
@@ -175,7 +194,7 @@ def make_plan(
             "patches": digest(
                 [
                     base,
-                    *(settings["patches"][name] for name in ("encoder", "regions", "normalisation")),
+                    *(settings["patches"][name] for name in _VECTORS),
                     MIN_ON_SLIDE,
                     MIN_TISSUE,
                 ]

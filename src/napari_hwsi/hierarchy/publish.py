@@ -22,10 +22,11 @@ from ..tissue import PER_SIDE
 from .cell_arrays import TABLE, cells_from_arrays
 from .columns import Columns
 from .files import digest
-from .filter import filter_release, mean_cosine, redundant
+from .filter import filtered
+from .first_step import Tally
 from .fusion import FUSED, Fusion, fusion
 from .plan import PARTS, Plan, grid_facts
-from .regions import PATCH_ARRAYS
+from .regions import PATCH_ARRAYS, pooled
 from .seams import Seams
 from .store import DONE, NO_TISSUE, PENDING, Store
 
@@ -106,7 +107,7 @@ class _Draft:
         self._root = zarr.create_group(str(folder), attributes=plan.facts)
         regions = len(plan.grid)
         self._vectors = np.zeros((regions, plan.region_width), np.float32)
-        self._with_vector = np.zeros(regions, bool)
+        self._for_slide: list[NDArray[np.float32]] = []
         self._n_redundant = np.full(regions, -1, np.int32)
         self._counts = np.full((regions, PER_REGION), -1, np.int32)
         self._n_cells = np.full(regions, -1, np.int32)
@@ -152,6 +153,9 @@ class _Draft:
                 "on_slide": ("float32", ()),
                 "readable": ("bool", ()),
                 "valid": ("bool", ()),
+                "set_aside": ("bool", ()),
+                "encoded": ("bool", ()),
+                "adaptive": ("int16", ()),
                 "selected": ("bool", ()),
                 "rank": ("int16", ()),
                 "relevance": ("float32", ()),
@@ -165,26 +169,54 @@ class _Draft:
         scored = {"scores": ("float32", ()), "boxes": ("int64", (4,))}
         by_patch = Columns(attention.create_group("patch"), dict(scored))
         by_region = Columns(attention.create_group("region"), dict(scored))
+        grown = Columns(
+            self._root.create_group("adaptive"),
+            {
+                "region": ("int32", ()),
+                "number": ("int16", ()),
+                "boxes": ("int64", (4,)),
+                "n_patches": ("int32", ()),
+                "vectors": ("float32", (plan.region_width,)),
+            },
+        )
+        tally = Tally()
         for region in self._parts["patches"].regions:
             patches = self._patches_of(region)
             valid, vectors = patches["valid"], patches["vectors"]
-            whole = patches.pop("region_vector", None)
-            chosen = filtered(vectors, valid, words)
+            whole, own = patches.pop("region_vector", None), patches.pop("adaptive_vectors")
+            members = patches["adaptive"] == np.arange(len(own))[:, None] if plan.adaptive else valid[None]
+            chosen = filtered(vectors, valid, words, members)
+            tissue = valid | patches["set_aside"]
+            tally.add(tissue, patches["encoded"])
+            if region in plan.audited:
+                full = filtered(vectors, tissue, words, members if plan.adaptive else tissue[None])
+                tally.audit(region, full["selected"], chosen["selected"])
+            places = (
+                [bounds(patches["boxes"][member]) for member in members]
+                if plan.adaptive
+                else [plan.grid.region_box(region)]
+            )
+            grown.append(
+                region=np.full(len(own), region),
+                number=np.arange(len(own)),
+                boxes=np.array(places[: len(own)]).reshape(-1, 4),
+                n_patches=members[: len(own)].sum(1),
+                vectors=own,
+            )
             columns.append(region=np.full(PER_REGION, region), **patches, **chosen)
             by_patch.append(scores=chosen["relevance"][valid], boxes=patches["boxes"][valid])
-            kept = chosen["relevance"][chosen["selected"]]
+            kept = [chosen["relevance"][chosen["selected"] & member] for member in members]
             by_region.append(
-                scores=np.array([kept.mean() if count and len(kept) else np.nan]),
-                boxes=np.array([plan.grid.region_box(region)]),
+                scores=np.array([each.mean() if count and len(each) else np.nan for each in kept]),
+                boxes=np.array(places).reshape(-1, 4),
             )
             self._n_redundant[region] = chosen["redundant"].sum()
             if valid.any():
-                self._with_vector[region] = True
-                self._vectors[region] = (
-                    vectors[valid].mean(0, dtype=np.float64) if whole is None else whole[0]
-                )
-        for each in (columns, by_patch, by_region):
+                self._vectors[region] = pooled(vectors, valid) if whole is None else whole[0]
+                self._for_slide += [self._vectors[region]] if not plan.adaptive else [*own]
+        for each in (columns, by_patch, by_region, grown):
             each.close()
+        group.attrs["two_steps"] = None if plan.first_step is None else tally.facts()
 
     def _write_cells(self) -> None:
         measurements, width = self._measured()
@@ -278,6 +310,8 @@ class _Draft:
         arrays = {name: self._store.read(f"patches/{name}", rows) for name in PATCH_ARRAYS}
         if self._plan.regions is not None:
             arrays["region_vector"] = self._store.read("regions/vectors", slice(region, region + 1))
+        first, last = np.searchsorted(self._store.read("adaptive/region"), [region, region + 1])
+        arrays["adaptive_vectors"] = self._store.read("adaptive/vectors", slice(int(first), int(last)))
         return arrays
 
     def _cells_of(self, region: int) -> dict[str, NDArray[Any]]:
@@ -317,8 +351,9 @@ class _Draft:
 
     def _write_slide(self) -> None:
         tissue = self._plan.tissue
-        vectors = self._vectors[self._with_vector]
-        mean = vectors.mean(0, dtype=np.float64) if len(vectors) else np.zeros(self._vectors.shape[1])
+        width = self._vectors.shape[1]
+        vectors = np.array(self._for_slide, np.float32).reshape(-1, width)
+        mean = pooled(vectors, np.ones(len(vectors), bool))
         group = self._root.create_group("slide", attributes={**self._plan.slide})
         group.create_array("vector", data=mean.astype(np.float32))
         mask = group.create_array("tissue_mask", data=tissue.mask)
@@ -326,31 +361,6 @@ class _Draft:
         group.create_array("artefacts", data=tissue.artefacts)
 
 
-def filtered(
-    vectors: NDArray[np.float32], valid: NDArray[np.bool_], words: NDArray[np.float64]
-) -> dict[str, NDArray[Any]]:
-    """Return what the filter says of one region's patches: columns of ``patches`` as in :mod:`.store`.
-
-    vectors: (256, W); words: (M, W), whose mean is the text of the release's form.
-    """
-    scores = np.full((len(vectors), len(words)), np.nan, np.float32)
-    relevance, redundancy = np.full((2, len(vectors)), np.nan, np.float32)
-    dropped = np.zeros(len(vectors), bool)
-    scores[valid] = unit(vectors[valid]) @ words.T
-    redundancy[valid] = mean_cosine(vectors[valid])
-    dropped[valid] = redundant(vectors[valid])
-    chosen = filter_release(vectors, words.mean(0) if len(words) else None, valid)
-    if len(words):
-        relevance[valid] = scores[valid].mean(1)
-    elif len(chosen):  # the patch that stands in for a text, as in filter_release
-        relevance[valid] = unit(vectors[valid]) @ unit(vectors[chosen[0]])
-    rank = np.full(len(vectors), -1, np.int16)
-    rank[chosen] = np.arange(len(chosen))
-    return {
-        "selected": rank >= 0,
-        "rank": rank,
-        "relevance": relevance,
-        "redundancy": redundancy,
-        "redundant": dropped,
-        "scores": scores,
-    }
+def bounds(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the box round some boxes (N, 4)."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])

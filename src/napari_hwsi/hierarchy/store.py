@@ -8,7 +8,7 @@ M the phrases, K the regions whose patches are done.
 ==================================  ==================  ===========================================
 array                               type, shape         meaning
 ==================================  ==================  ===========================================
-slide/vector                        float32 (G,)        mean of the region vectors
+slide/vector                        float32 (G,)        mean of the region vectors, adaptive ones where grown
 slide/tissue_mask                   bool (y, x)         at attribute ``downsample``; no artefacts
 slide/artefacts                     uint8 (y, x)        0, or the number of the kind (``ARTEFACTS``)
 regions/boxes                       int64 (R, 4)        y0, x0, y1, x1
@@ -23,11 +23,19 @@ patches/boxes                       int64 (P, 4)
 patches/tissue_fraction, on_slide   float32 (P,)        shares of the patch's area
 patches/readable                    bool (P,)           all its pixels could be decoded, where tried
 patches/valid                       bool (P,)           takes part in the filter
-patches/selected, rank              bool, int16 (P,)    kept; 0 = most relevant of its region, −1
+patches/set_aside                   bool (P,)           by the first step of a two-step filter: not valid
+patches/encoded                     bool (P,)           has a vector: valid, or set aside and audited
+patches/adaptive                    int16 (P,)          its adaptive region in its square, −1 for none
+patches/selected, rank              bool, int16 (P,)    kept; 0 = most relevant of its region, −1; adaptive
+                                                        regions of a square follow one another
 patches/relevance, redundancy       float32 (P,)        mean cosine to phrases, to other patches
 patches/redundant                   bool (P,)           dropped by the paper's rule
 patches/scores                      float32 (P, M)      cosine to each phrase
-patches/vectors                     float32 (P, W)      0 where not valid
+patches/vectors                     float32 (P, W)      0 where not encoded
+adaptive/region, number             int32, int16 (A,)   square of each adaptive region, and number in it
+adaptive/boxes                      int64 (A, 4)        bounding boxes of their patches
+adaptive/n_patches                  int32 (A,)          patches with tissue
+adaptive/vectors                    float32 (A, G)      as regions/vectors, of their patches alone
 cells/offsets                       int64 (R + 1,)      rows of region i: offsets[i] to offsets[i + 1]
 cells/centroids                     float32 (N, 2)
 cells/types, probabilities          uint8, f32 (N,)
@@ -37,7 +45,8 @@ cells/tokens                        float32 (N, T)      the segmenter's vectors,
 cells/double                        bool (N,)           found from both sides of a seam: not counted
 cells/patch_counts                  int32 (R, 256)      cells of each patch, −1 where not done
 attention/filter/patch/…            scores, boxes       relevance of the valid patches
-attention/filter/region/…           scores, boxes (K,)  mean relevance of the kept patches
+attention/filter/region/…           scores, boxes (K,)  mean relevance of the kept patches of the regions,
+                                                        (A,) of the adaptive ones where grown
 attention/ccaf/cell/…               scores, boxes (F,)  share of each fused cell in the attention of its
                                                         patch, the mean of the heads; ``rows`` in cells
 ccaf/region, patch                  int32, int16 (S,)   kept patches whose cells are fused, by region, rank
@@ -74,7 +83,7 @@ from .journal import WORK, Journal
 T = TypeVar("T")
 
 FORMAT = "hwsi"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 PENDING, DONE, NO_TISSUE = 0, 1, 2
 
 _PACKAGE = Path(__file__).resolve().parents[1]

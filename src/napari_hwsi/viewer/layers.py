@@ -168,6 +168,21 @@ def regions_data(slide: Slide, result: Hierarchy | FeatureHierarchy) -> LayerDat
     return rectangles(boxes), _kwargs(slide, "regions", kwargs), "shapes"
 
 
+def adaptive_data(slide: Slide, result: Hierarchy) -> LayerData:
+    """Return the layer of the regions that were grown: their outlines, numbered within their square."""
+    table = result.adaptive_regions
+    kwargs: dict[str, Any] = {
+        "shape_type": "polygon",
+        "face_color": "transparent",
+        "edge_color": "#0072B2",
+        "features": table,
+        "text": {"string": "{region}.{number}", "color": "#0072B2", "size": 12},
+        **placing(slide),
+    }
+    outlines = [outline - 0.5 for outline in result.adaptive_outlines()]
+    return outlines, _kwargs(slide, "regions", kwargs), "shapes"
+
+
 def patches_data(slide: Slide, result: Hierarchy, score: str = "relevance") -> LayerData:
     """Return the layer of the kept patches, coloured by a score column (viridis), with their table."""
     kept = result.selected_patches.reset_index(drop=True)
@@ -313,7 +328,8 @@ def result_data(result: Hierarchy | FeatureHierarchy, slide: Slide) -> list[Laye
     if isinstance(result, FeatureHierarchy):
         regions = [regions_data(slide, result)] if len(result.regions) else []
         return [*regions, features_data(slide, result)]
-    parts = [tissue_data(slide, result.tissue), regions_data(slide, result), patches_data(slide, result)]
+    outlines = (adaptive_data if len(result.adaptive_regions) else regions_data)(slide, result)
+    parts = [tissue_data(slide, result.tissue), outlines, patches_data(slide, result)]
     return [*parts, cells_data(slide, result.cells)] if len(result.cells) else parts
 
 

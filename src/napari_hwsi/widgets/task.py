@@ -228,6 +228,8 @@ class TaskRow(QWidget):
         finished = step.done - self._first
         what = step.what.capitalize()
         words = f"{what}: {step.done} of {step.total}" if step.total > 1 else f"{what}…"
+        if step.part:
+            words += f", {step.part}"
         if finished > 0 and step.total > step.done:
             words += f" · {time_left((now - self._since) / finished * (step.total - step.done))}"
         self.say(words)
