@@ -89,7 +89,7 @@ class Atlas:
         if "region" in scales:
             regions = np.sort(near[np.argsort(-self._telling()[near], kind="stable")[: max(room, 1)]])
             room -= len(regions)
-        cost = ("patch" in scales) + ("cell" in scales) * (cell_row[first] >= 0)
+        cost = int("patch" in scales) + int("cell" in scales) * (cell_row[first] >= 0)
         fits = np.cumsum(cost) <= room
         patches = np.sort(first[fits & np.isin(self.patches.regions[first], regions)])
         with_cells = patches[cell_row[patches] >= 0]
@@ -151,10 +151,8 @@ def _of_result(result: Hierarchy) -> Atlas:
     return _atlas(
         str(result.slide_facts["name"]),
         result.slide_vector,
-        ScaleVectors.of(result.region_vectors[regions], boxes),
-        ScaleVectors.of(
-            result.patch_vectors[valid], patches[_BOX].to_numpy(np.int64), regions=rows.reshape(-1)
-        ),
+        _places("region", result.region_vectors[regions], boxes),
+        _places("patch", result.patch_vectors[valid], patches[_BOX].to_numpy(np.int64), rows.reshape(-1)),
         patches["relevance"].to_numpy(np.float32),
         patches["selected"].to_numpy(bool),
         tokens,
@@ -182,11 +180,12 @@ def _of_features(result: FeatureHierarchy) -> Atlas:
     return _atlas(
         result.features.facts.name,
         result.slide_vector,
-        ScaleVectors.of(result.region_vectors, np.rint(groups.boxes)),
-        ScaleVectors.of(
+        _places("region", result.region_vectors, np.rint(groups.boxes).astype(np.int64)),
+        _places(
+            "patch",
             result.patch_vectors[valid],
             table[_BOX].to_numpy(np.int64)[valid],
-            regions=table["region"].to_numpy(np.int64)[valid],
+            table["region"].to_numpy(np.int64)[valid],
         ),
         -ranks[valid].astype(np.float32),
         ranks[valid] >= 0,
@@ -194,6 +193,18 @@ def _of_features(result: FeatureHierarchy) -> Atlas:
         cells_of,
         (_REGION_UM / float(height), _REGION_UM / float(width)),
     )
+
+
+def _places(
+    scale: Scale,
+    vectors: NDArray[np.float32],
+    boxes: NDArray[np.int64],
+    regions: NDArray[np.int64] | None = None,
+) -> ScaleVectors:
+    try:
+        return ScaleVectors.of(vectors, boxes, regions=regions)
+    except InputError as error:
+        raise InputError(f"of the {scale} scale: {error}") from error
 
 
 def _atlas(
@@ -217,7 +228,7 @@ def _atlas(
         patches,
         np.where(np.isfinite(relevance), relevance, -np.inf).astype(np.float32),
         kept,
-        ScaleVectors.of(tokens, patches.boxes[cells_of], regions=patches.regions[cells_of]),
+        _places("cell", tokens, patches.boxes[cells_of], patches.regions[cells_of]),
         cells_of,
         (int(low[0]), int(low[1]), int(high[0]), int(high[1])),
         mpp,

@@ -92,7 +92,7 @@ class Shelf:
             try:
                 atlas = self.atlas(slide)
             except HwsiError as error:
-                wrong[slide] = f"slide that cannot be read: {error}"
+                wrong[slide] = f"slide that cannot be read: {slide}: {error}"
                 continue
             widths = widths or atlas.widths
             if odd := [s for s, n in widths.items() if atlas.widths[s] not in (n, 0 if s == "cell" else n)]:

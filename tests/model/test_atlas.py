@@ -1,0 +1,156 @@
+"""What a question about a box is given: of which places, within which budget, and the tokens of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import napari_hwsi as hwsi
+from napari_hwsi.errors import InputError
+from napari_hwsi.model import Atlas, Concatenated, ScaleVectors, SlideVectors
+from napari_hwsi.model.batch import as_batch, by_region, places_of, region_means
+from napari_hwsi.model.bridge import Bridge
+from napari_hwsi.model.scales import SCALES
+
+WIDTHS = {"slide": 6, "region": 6, "patch": 8, "cell": 5}
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    """Two regions of 16 patches of 256 px, the filter kept four of each, two of these with cells."""
+    draw = np.random.default_rng(0).standard_normal
+    y, x = np.divmod(np.arange(16), 4)
+    corner = np.concatenate([np.stack([y, x], 1), np.stack([y, x + 4], 1)]) * 256
+    boxes = np.concatenate([corner, corner + 256], 1)
+    region = np.repeat([0, 1], 16)
+    kept = np.tile(np.arange(16) % 4 == 0, 2)
+    cells_of = np.array([0, 4, 16, 20])
+    cells = draw((4, 5)).astype(np.float32)
+    cells[2] = 0  # looked at, and none there
+    return Atlas(
+        "made up",
+        draw(6).astype(np.float32),
+        ScaleVectors.of(draw((2, 6)), [(0, 0, 1024, 1024), (0, 1024, 1024, 2048)]),
+        ScaleVectors.of(draw((32, 8)), boxes, regions=region),
+        np.arange(32, dtype=np.float32)[::-1].copy(),
+        kept,
+        ScaleVectors.of(cells, boxes[cells_of], regions=region[cells_of]),
+        cells_of,
+        (0, 0, 1024, 2048),
+        (0.5, 0.5),
+    )
+
+
+def counts(view: SlideVectors) -> list[int]:
+    return [len(view.at(scale)) for scale in SCALES]
+
+
+def test_a_box_is_seen_by_what_meets_it(atlas: Atlas) -> None:
+    assert counts(atlas.see()) == [1, 2, 8, 4]  # the whole slide: what the filter kept
+    view = atlas.see((300, 300, 600, 600))
+    assert counts(view) == [1, 1, 4, 0]  # all four patches that meet it, though the filter kept none
+    assert {tuple(box) for box in view.patch.boxes[:, :2]} == {(256, 256), (256, 512), (512, 256), (512, 512)}
+    across = atlas.see((0, 1000, 100, 1050))
+    assert counts(across) == [1, 2, 2, 1]
+    assert across.patch.regions.tolist() == [0, 1]
+    assert across.cells_of.tolist() == [1]
+    assert np.array_equal(across.cell.boxes[0], across.patch.boxes[1])
+    only = atlas.see((0, 1100, 100, 1200))
+    assert only.region.boxes.tolist() == [[0, 1024, 1024, 2048]]
+    assert only.patch.regions.tolist() == [0]  # rows of what is given, not of the slide
+    with pytest.raises(InputError, match="Nothing of made up is analysed within"):
+        atlas.see((5000, 0, 6000, 100))
+
+
+def test_the_budget_keeps_the_most_telling_and_says_what_it_left_out(atlas: Atlas) -> None:
+    whole = atlas.see()
+    assert not whole.left_out
+    cut = atlas.see(budget=8)  # 1 + 2, and five for patches 0 and 4 with their cells, and patch 8
+    assert counts(cut) == [1, 2, 3, 2]
+    assert cut.left_out == {"patch": 5, "cell": 2}
+    assert [tuple(box[:2]) for box in cut.patch.boxes] == [(0, 0), (256, 0), (512, 0)]
+    assert counts(atlas.see(budget=8, scales=("slide", "region", "patch")))[:3] == [1, 2, 5]
+    assert counts(atlas.see(budget=1))[:3] == [1, 1, 0]
+    boxed = atlas.see((0, 0, 1024, 1024), budget=8)  # kept ones before those the filter dropped
+    assert {tuple(box[:2]) for box in boxed.patch.boxes} == {(0, 0), (256, 0), (512, 0), (768, 0)}
+
+
+def test_places_are_on_the_ground(atlas: Atlas) -> None:
+    view = atlas.see((0, 0, 1024, 1024))
+    places = places_of(view.patch, view)
+    assert places[5].tolist() == [192, 192, 0.375, 0.375, 128, 128]  # µm, shares of the box, µm
+    finer = {s: replace(view.at(s), boxes=view.at(s).boxes * 2) for s in SCALES}
+    twice = replace(view, **finer, box=(0, 0, 2048, 2048), mpp=(0.25, 0.25))
+    assert np.array_equal(places_of(twice.patch, twice), places)
+
+
+@pytest.mark.parametrize("kind", ["concatenated", "resampled"])
+def test_what_is_padded_or_masked_changes_no_token(atlas: Atlas, kind: str) -> None:
+    torch.manual_seed(0)
+    bridge: Any = (
+        Concatenated(16, 12, widths=WIDTHS) if kind == "concatenated" else Bridge(16, 12, 4, widths=WIDTHS)
+    )
+    bridge.eval()
+    small, large = atlas.see((0, 0, 300, 300)), atlas.see()
+    with torch.inference_mode():
+        alone, both = bridge.see(as_batch([small], WIDTHS)), bridge.see(as_batch([small, large], WIDTHS))
+        assert both.tokens[0][both.mask[0]].numpy() == pytest.approx(
+            alone.tokens[0][alone.mask[0]].numpy(), abs=1e-5
+        )
+        hidden = np.arange(len(large.patch)) % 2 > 0
+        cut = replace(large, patch=replace(large.patch, mask=hidden))
+        noise = np.where(hidden[:, None], large.patch.vectors, np.float32(7))
+        other = replace(cut, patch=replace(cut.patch, vectors=noise))
+        first, second = (bridge.see(as_batch([each], WIDTHS)) for each in (cut, other))
+        assert torch.equal(first.tokens[first.mask], second.tokens[second.mask])
+        seen = bridge.see(as_batch([large], WIDTHS))
+        assert (
+            not torch.equal(first.tokens[first.mask][:1], seen.tokens[seen.mask][:1]) or kind != "resampled"
+        )
+
+
+def test_gradients_reach_every_weight_and_no_cells_are_a_token_of_their_own(atlas: Atlas) -> None:
+    bridge = Concatenated(16, 12, 0.0, WIDTHS, adapters=True)
+    view = atlas.see()
+    seen = bridge.see(as_batch([view], WIDTHS))
+    assert torch.equal(seen.projected["cell"][0, 2], bridge.no_cells)
+    assert not torch.equal(seen.projected["cell"][0, 1], bridge.no_cells)
+    (seen.tokens * torch.randn_like(seen.tokens)).sum().backward()
+    for name, parameter in bridge.named_parameters():
+        assert parameter.grad is not None, name
+        still = name.startswith("adapters") and "change.4" not in name  # behind a layer of zeros
+        assert bool(parameter.grad.any()) != still, name
+
+
+def test_grouping_by_region() -> None:
+    values = torch.arange(10.0).reshape(1, 5, 2)
+    mask = torch.tensor([[True, True, False, True, True]])
+    regions = torch.tensor([[2, 0, 0, 2, 1]])
+    grid, there = by_region(values, mask, regions, 3)
+    assert grid[0, 2].tolist() == [[0, 1], [6, 7]]
+    assert there[0].tolist() == [[True, False], [True, False], [True, True]]
+    means, some = region_means(values, mask, regions, 4)
+    assert means[0].tolist() == [[2, 3], [8, 9], [3, 4], [0, 0]]
+    assert some[0].tolist() == [True, True, True, False]
+
+
+def test_an_atlas_of_a_result(piece: Path, tmp_path: Path) -> None:
+    result = hwsi.analyze(piece, tmp_path / "piece.hwsi.zarr", parts=["patches"])
+    atlas = Atlas.of(result)
+    patches = result.patches[result.patches["valid"]]
+    assert len(atlas.patches) == len(patches)
+    assert atlas.widths["patch"] == result.patch_vectors.shape[1]
+    view = atlas.see()
+    assert len(view.patch) == len(result.selected_patches)
+    assert len(view.cell) == 0  # this profile fuses none
+    assert {tuple(box) for box in view.patch.boxes} == {
+        tuple(box) for box in result.selected_patches[["y0", "x0", "y1", "x1"]].to_numpy()
+    }
+    batch = as_batch([view], {s: n for s, n in atlas.widths.items() if n})
+    assert not batch.masks["patch"][0].logical_not().any()
+    assert atlas.mpp == (0.499, 0.499)
