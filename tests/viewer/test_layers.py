@@ -7,13 +7,14 @@ from collections.abc import Callable
 import napari
 import numpy as np
 import pytest
+from skimage.color import rgb2lab
 
 from napari_hwsi.cells import CellIndex, Cells
 from napari_hwsi.evidence import Evidence
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.tissue import TissueMask
 from napari_hwsi.viewer import active_slide, active_slide_layer, show_evidence, show_slide, slide_layers
-from napari_hwsi.viewer.colours import colouring, rgba
+from napari_hwsi.viewer.colours import colouring, rgba, type_colours
 from napari_hwsi.viewer.layers import cells_data, replace_scale, show, tissue_data
 from napari_hwsi.viewer.outlines import highlight
 from napari_hwsi.viewer.raster import OKABE_ITO, draw_cells, draw_squares, pyramid, score_classes
@@ -58,6 +59,23 @@ def test_colours_tell_types_at_any_number_of_cells() -> None:
     shown = colouring(cells).colormap(None, np.empty(0, np.int64)).map(np.arange(5))
     np.testing.assert_allclose(shown[1:], rgba([OKABE_ITO[kind] for kind in types]))
     np.testing.assert_allclose(shown[0], 0)
+
+
+def test_sixteen_types_are_told_apart_with_any_colour_vision() -> None:
+    eyes = (  # Machado et al. 2009, severity 1
+        np.eye(3),
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    )
+    own = type_colours(16)[:, :3]
+    linear = np.where(own <= 0.04045, own / 12.92, ((own + 0.055) / 1.055) ** 2.4)
+    for eye in eyes:
+        light = np.clip(linear @ np.transpose(eye), 0, 1)
+        lab = rgb2lab(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+        apart = np.linalg.norm(lab[:, None] - lab, axis=-1) + 99 * np.eye(16)
+        assert apart.min() > 16  # as the first eight are
+    np.testing.assert_array_equal(type_colours(17)[16], type_colours(1)[0])
 
 
 def test_coarse_levels_keep_every_place() -> None:

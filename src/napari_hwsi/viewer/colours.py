@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..cells import Cells
 from ..errors import InputError
-from .raster import OKABE_ITO, LookupColormap
+from .raster import OKABE_ITO, TYPE_COLOURS, LookupColormap
 
 TYPE, PROBABILITY = "type", "probability"
 MAPS = ("viridis", "cividis", "magma", "gray")
@@ -88,15 +88,15 @@ def colouring(
     percentiles: tuple[float, float] = (1.0, 99.0),
     colormap: str = "viridis",
 ) -> Colouring:
-    """Return the colours of cells by a column: kinds in the colours of Okabe and Ito, numbers by a colormap.
+    """Return the colours of cells by a column: kinds in those of :func:`type_colours`, numbers by a colormap.
 
     percentiles: the colormap, but for its darkest three tenths, runs from the one to the other of the
     finite values; beyond, its ends. Raises InputError for a column that is not there.
     """
     if column == TYPE:
-        count = len(OKABE_ITO)
-        classes = (cells.types % count + 1).astype(np.uint8)
-        return Colouring(column, classes, rgba(OKABE_ITO), cells.type_names)
+        colours = type_colours(min(len(cells.type_names), len(TYPE_COLOURS)))
+        classes = (cells.types % max(len(colours), 1) + 1).astype(np.uint8)
+        return Colouring(column, classes, colours, cells.type_names)
     if column in cells.table and cells.table[column].dtype == bool:
         return Colouring(
             column,
@@ -117,6 +117,11 @@ def colouring(
     classes[~finite] = _STEPS + 1
     colours = ensure_colormap(colormap).map(np.linspace(_DARKEST, 1, _STEPS))
     return Colouring(column, classes, np.vstack([colours, _NOT_MEASURED]), (), float(low), float(high))
+
+
+def type_colours(count: int) -> NDArray[np.float64]:
+    """Return the colours (count, 4) of so many types; after 16 they repeat."""
+    return rgba([TYPE_COLOURS[i % len(TYPE_COLOURS)] for i in range(count)]).reshape(count, 4)
 
 
 def unit_of(column: str) -> str:

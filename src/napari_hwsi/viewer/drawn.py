@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import shapely
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -27,19 +29,54 @@ def drawn_area(viewer: ViewerModel, layer: Layer) -> Any:
     where one crosses itself.
     """
     drawing = _drawing(viewer)
-    chosen = sorted(drawing.selected_data) if drawing is not None else []
     areas = []
     if drawing is not None:
-        for i in chosen or range(len(drawing.data)):
-            outline = outline_of(drawing.data[i][:, -2:], drawing.shape_type[i])
-            if outline is not None:
-                world = [drawing.data_to_world(point)[-2:] for point in outline]
-                places = np.array([layer.world_to_data(point)[-2:] for point in world]) + 0.5
-                areas.append(_area(places, f"Shape {i} of layer {drawing.name!r}"))
+        which = sorted(drawing.selected_data) or range(len(drawing.data))
+        areas = [_area(places, _called(drawing, i)) for i, places in _outlines(drawing, layer, which)]
     area = shapely.union_all(areas)
     if area.is_empty or not area.area > 0:
         raise InputError("Nothing is drawn. Add a Shapes layer and draw a rectangle, ellipse or polygon.")
     return area
+
+
+def drawn_outlines(viewer: ViewerModel, layer: Layer) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """Return the outline (M, 2) of each drawn shape in a slide's level-0 px, (y, x), by its name.
+
+    The shapes are all those of the layer that :func:`drawn_area` takes, lines left out. A name is what the
+    column ``name`` of the layer's features holds, else napari's number. Beside them a sentence for each shape
+    that crosses itself.
+    """
+    drawing = _drawing(viewer)
+    found: dict[str, NDArray[np.float64]] = {}
+    refused = []
+    if drawing is not None:
+        given = drawing.features.get("name")
+        for i, places in _outlines(drawing, layer, range(len(drawing.data))):
+            try:
+                area = _area(places, _called(drawing, i))
+            except InputError as error:
+                refused.append(str(error))
+                continue
+            own = "" if given is None or pd.isna(given.iloc[i]) else str(given.iloc[i])
+            name = own if own and own not in found else f"{own} (shape {i})" if own else f"Shape {i}"
+            if area.area > 0:
+                found[name] = places
+    return found, refused
+
+
+def _outlines(
+    drawing: ShapesLayer, layer: Layer, which: Iterable[int]
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield the numbers of drawn shapes and their outlines (M, 2) in a slide's level-0 px, (y, x)."""
+    for i in which:
+        outline = outline_of(drawing.data[i][:, -2:], drawing.shape_type[i])
+        if outline is not None:
+            world = [drawing.data_to_world(point)[-2:] for point in outline]
+            yield i, np.array([layer.world_to_data(point)[-2:] for point in world]) + 0.5
+
+
+def _called(drawing: ShapesLayer, i: int) -> str:
+    return f"Shape {i} of layer {drawing.name!r}"
 
 
 def _area(places: NDArray[Any], name: str) -> Any:

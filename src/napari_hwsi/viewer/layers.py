@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import shapely
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
@@ -229,9 +230,12 @@ def features_data(slide: Slide, result: FeatureHierarchy) -> LayerData:
     return pyramid(slide.shape, draw_boxes(boxes, labels)), kwargs, "labels"
 
 
-def cells_data(slide: Slide, cells: Cells) -> LayerData:
-    """Return the layer of nuclei, coloured by type, with their table. Raises ResolutionError without mpp."""
-    nuclei = Nuclei(slide, cells)
+def cells_data(slide: Slide, cells: Cells, searched: Any = None) -> LayerData:
+    """Return the layer of nuclei, coloured by type, with their table. Raises ResolutionError without mpp.
+
+    searched: where they were looked for, a shapely geometry in level-0 px (x, y), None where not known.
+    """
+    nuclei = Nuclei(slide, cells, searched)
     kwargs = {
         "multiscale": True,
         "opacity": 1.0,
@@ -330,7 +334,10 @@ def result_data(result: Hierarchy | FeatureHierarchy, slide: Slide) -> list[Laye
         return [*regions, features_data(slide, result)]
     outlines = (adaptive_data if len(result.adaptive_regions) else regions_data)(slide, result)
     parts = [tissue_data(slide, result.tissue), outlines, patches_data(slide, result)]
-    return [*parts, cells_data(slide, result.cells)] if len(result.cells) else parts
+    done = result.regions[result.regions["cells"].astype(bool)]
+    searched = shapely.union_all(shapely.box(*done[["x0", "y0", "x1", "y1"]].to_numpy(float).T))
+    cells = result.cells
+    return [*parts, cells_data(slide, cells, searched)] if len(cells) else parts
 
 
 def show(viewer: ViewerModel, data: LayerData) -> Layer:

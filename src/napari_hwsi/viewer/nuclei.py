@@ -55,8 +55,10 @@ class Nuclei:
     shown_changed = Signal()
     selection_changed = Signal()
 
-    def __init__(self, slide: Slide, cells: Cells) -> None:
+    def __init__(self, slide: Slide, cells: Cells, searched: Any = None) -> None:
         self.slide = slide
+        self.searched = searched
+        """Where they were looked for, a shapely geometry in level-0 px (x, y), None where not known."""
         self.percentiles, self.map_name, self.filled = (1.0, 99.0), "viridis", False
         self._layer: weakref.ref[Labels] | None = None
         self._points: weakref.ref[Points] | None = None

@@ -31,6 +31,13 @@ Render = Callable[[Box, int], Labels]
 OKABE_ITO = ("#F0E442", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#0072B2", "#E69F00", "#000000")
 """Eight colours told apart with any colour vision (Okabe & Ito 2008); first those that stand out on H&E."""
 
+TYPE_COLOURS = (
+    *OKABE_ITO,
+    *("#860DFF", "#682B0D", "#C2FFA4", "#0D0D86", "#492B49", "#E10D49", "#C268FF", "#FFFFFF"),
+)
+"""Eight more, each the farthest from all before it for the eye that tells it least (CIELAB; protanopia,
+deuteranopia and tritanopia by Machado et al., IEEE TVCG 15, 2009), and from the cyan of what is selected."""
+
 TISSUE_COLOURS = ("transparent", "#009E73", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#F0E442")
 """Of the classes of a tissue mask, in their order: empty glass shows the slide."""
 

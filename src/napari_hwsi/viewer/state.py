@@ -28,6 +28,8 @@ Part: TypeAlias = Literal[
     "attention",
     "evidence",
     "correction",
+    "density",
+    "prevailing",
 ]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"

@@ -42,6 +42,8 @@ class Found:
     slide: Slide
     cells: Cells
     words: str
+    searched: Any = None
+    """Where they were looked for, a shapely geometry in level-0 px (x, y); None where that is not known."""
 
 
 class CellsDock(Dock):
@@ -134,7 +136,9 @@ class CellsDock(Dock):
             )
             if scope.area is not None:
                 cells = cells.select(points_in(scope.area, cells.centroids))
-            return Found(slide, cells, in_words(slide, scope, cells, tissue))
+            y0, x0, y1, x1 = scope.box or slide.bounds
+            searched = shapely.box(x0, y0, x1, y1) if scope.area is None else scope.area
+            return Found(slide, cells, in_words(slide, scope, cells, tissue), searched)
 
         growing = Growing(self.viewer, slide)
         self.start(
@@ -171,7 +175,7 @@ class CellsDock(Dock):
             self.on_slide()
 
     def _show(self, layer: Image, found: Found) -> None:
-        nuclei = nuclei_of(show(self.viewer, cells_data(found.slide, found.cells)))
+        nuclei = nuclei_of(show(self.viewer, cells_data(found.slide, found.cells, found.searched)))
         assert nuclei is not None  # a layer of cells shows nuclei
         follow_corrections(self.viewer, layer, found, nuclei)
         if layer is self.layer:

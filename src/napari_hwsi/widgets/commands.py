@@ -11,6 +11,7 @@ from .ask_dock import AskDock
 from .ccaf_dock import CcafDock
 from .cells_dock import CellsDock
 from .correct_dock import CorrectDock
+from .count_dock import CountDock
 from .dock import SlideWidget
 from .minimap_dock import MinimapDock
 from .scope import VISIBLE
@@ -25,6 +26,7 @@ _NAMES: dict[type[SlideWidget], str] = {
     CellsDock: "Segment cells",
     CorrectDock: "Correct nuclei",
     TableDock: "Nuclei table",
+    CountDock: "Count nuclei",
     AnalyseDock: "Analyse",
     CcafDock: "CCAF",
     AskDock: "Ask",

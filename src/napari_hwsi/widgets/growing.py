@@ -91,7 +91,7 @@ class Growing:
             self._viewer.layers.remove(layer)
             return None
         if before is not None:
-            show(self._viewer, cells_data(self._slide, before.cells))
+            show(self._viewer, cells_data(self._slide, before.cells, before.searched))
             return None
         layer.name = f"Nuclei (stopped early) · {self._slide.name}"
         return self.nuclei.cells

@@ -6,6 +6,7 @@ import html
 
 import numpy as np
 from napari.components import ViewerModel
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QLabel
 
@@ -78,15 +79,18 @@ def legend(colouring: Colouring) -> str:
     count = len(colouring.colours)
     if colouring.kinds:
         rows = [(i % count, name) for i, name in enumerate(colouring.kinds)]
-        return " &nbsp; ".join(f"{_square(colouring, i)}&nbsp;{html.escape(name)}" for i, name in rows)
+        colours = colouring.colours
+        words = " &nbsp; ".join(f"{square(colours[i])}&nbsp;{html.escape(name)}" for i, name in rows)
+        return words + (f"<br>The colours repeat after {count} types." if len(rows) > count else "")
     steps = np.linspace(0, count - 2, _SWATCHES).astype(int)
-    bar = "".join(_square(colouring, int(i)) for i in steps)
+    bar = "".join(square(colour) for colour in colouring.colours[steps])
     ends = f"{colouring.low:.3g} {bar} {colouring.high:.3g}"
     words = f"{ends}<br>1st to 99th percentile"
     missing = (colouring.classes == count).any()
-    return words + (f"<br>{_square(colouring, count - 1)}&nbsp;not measured" if missing else "")
+    return words + (f"<br>{square(colouring.colours[-1])}&nbsp;not measured" if missing else "")
 
 
-def _square(colouring: Colouring, colour: int) -> str:
-    red, green, blue = (round(255 * float(part)) for part in colouring.colours[colour, :3])
+def square(colour: NDArray[np.float64]) -> str:
+    """Return a square of a colour, (4,) RGBA from 0 to 1, as rich text."""
+    red, green, blue = (round(255 * float(part)) for part in colour[:3])
     return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">■</span>'

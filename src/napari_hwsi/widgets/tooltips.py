@@ -82,6 +82,24 @@ SAVE_SELECTION = (
     "Save the selected nuclei with their measurements: CSV, GeoJSON (QuPath reads it) or Parquet."
 )
 
+GROUND = (
+    "What densities are per mm² of: the tissue in a region, artefacts left out, or all of its area.\n"
+    "Tissue where nuclei were not looked for is left out too."
+)
+COUNT = (
+    "Count the nuclei on the screen in each drawn rectangle, ellipse and polygon of a Shapes layer, in what\n"
+    "the canvas shows, and in the whole slide. A nucleus lies where its centre does."
+)
+COUNTS = (
+    "Choosing a row flies to its region. A shape has the name in the column “name” of its layer's features.\n"
+    "95 %: how surely what was found stands for more tissue of the kind (exact Poisson, Wilson for shares),\n"
+    "not how well it was found."
+)
+SAVE_COUNTS = "Save the table as CSV, with all bounds."
+MAP_OF = "Nuclei per mm² of tissue, the type that is most frequent, or the share of a type, bin by bin."
+BINS = "How wide a square of the map is on the ground. Small ones hold few nuclei, so they are noisy."
+SHOW_MAP = "Show the map over the slide, with its colour bar."
+
 SHOW_TISSUE = "Find tissue and artefacts, and show them by class."
 EDIT_TISSUE = "Paint classes with napari's brush, eraser and fill. What is not tissue is not analysed."
 CLASS = "What the brush paints."
