@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument(
         "--answerer",
         default="auto",
-        help="measured, or endpoint:<url>#<model> (pixels are sent there); default: %(default)s",
+        help="measured, mllm:<folder>, or endpoint:<url>#<model> (it gets pixels); default: %(default)s",
     )
     ask.add_argument(
         "--check",

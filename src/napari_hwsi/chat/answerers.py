@@ -8,12 +8,12 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from ..errors import InputError
 from ..evidence import Change, ChangeKind, Evidence
 from ..progress import Progress
-from . import endpoint, measured
+from . import endpoint, measured, modelled
 from .answer import Answer, Asked
 
 Sight: TypeAlias = Literal["picture", "result"]
 
-FORMS = ("auto", measured.NAME, endpoint.FORM)
+FORMS = ("auto", measured.NAME, modelled.FORM, endpoint.FORM)
 """The names that :func:`answerer` takes."""
 
 
@@ -74,6 +74,8 @@ def answerer(name: str) -> Answerer:
     kind = name.partition(":")[0]
     if name in ("auto", measured.NAME):
         return measured.MeasuredAnswerer()
+    if kind == "mllm":
+        return modelled.ModelAnswerer.from_name(name)
     if kind == "endpoint":
         return endpoint.EndpointAnswerer.from_name(name)
     raise InputError(f"No answerer is called {name!r}. There are: {', '.join(FORMS)}.")

@@ -36,8 +36,8 @@ def ask(
     box: (y0, x0, y1, x1) in level-0 px, clipped to the slide; None is the whole analysed
     slide. What is not analysed there yet is analysed first, with the result's own settings,
     and added to it on disk; open the result again to see that part.
-    answerer: ``auto``, ``measured`` or ``endpoint:<url>#<model>``; history: earlier answers of
-    the conversation, oldest first; check: also ask again without the image and with others, as
+    answerer: ``auto``, ``measured``, ``mllm:<folder>`` or ``endpoint:<url>#<model>``; history: earlier
+    answers of the conversation, oldest first; check: also ask again without the image and with others, as
     :func:`~napari_hwsi.chat.check` does, and put what is found into ``answer.dependence``;
     choices: also ask for the log-probabilities of its first tokens.
     Raises InputError for an empty question, a box outside the slide or an unknown answerer,

@@ -1,7 +1,8 @@
-"""Pull from an asynchronous source in ordinary code, and stop it at once.
+"""Pull from a source that runs beside ordinary code, and stop it at once.
 
-A blocking read of a socket cannot be interrupted; a task can. So the source runs in an
-event loop on a thread of its own (a notebook has a running loop on the main one).
+A blocking read of a socket cannot be interrupted; a task can. So an asynchronous source runs in an
+event loop on a thread of its own (a notebook has a running loop on the main one). A computation
+cannot be interrupted either; it is left behind, and told to end.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -56,3 +57,45 @@ def pull(source: Callable[[], AsyncIterator[T]], waiting: Callable[[], None]) ->
         if not task.cancelled():
             task.exception()  # seen, even where the reader has already left
         loop.close()
+
+
+def pull_computed(
+    source: Callable[[], Iterable[T]], waiting: Callable[[], None], stop: Callable[[], None] | None = None
+) -> Iterator[T]:
+    """Yield what ``source()`` yields, computed on a thread of its own, and raise what it raises.
+
+    ``waiting`` is called at least ten times a second; raising from it, or closing this generator, calls
+    ``stop`` and returns without waiting for the step in hand.
+    """
+    items: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+    failed: list[BaseException] = []
+    left = threading.Event()
+
+    def work() -> None:
+        try:
+            for item in source():
+                if left.is_set():
+                    break
+                items.put((item,))
+        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+            failed.append(error)
+        finally:
+            items.put(None)
+
+    threading.Thread(target=work, name="napari-hwsi answer", daemon=True).start()
+    try:
+        while True:
+            waiting()
+            try:
+                item = items.get(timeout=_LOOK_S)
+            except queue.Empty:
+                continue
+            if item is None:
+                break
+            yield item[0]
+    finally:
+        left.set()
+        if stop is not None:
+            stop()
+    if failed:
+        raise failed[0]
