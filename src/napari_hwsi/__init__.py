@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .chat.occlude import occlude
     from .errors import HwsiError
     from .evidence import Evidence
-    from .hierarchy import FeatureHierarchy, Hierarchy, analyze, open_features, open_result
+    from .hierarchy import Example, FeatureHierarchy, Hierarchy, analyze, find, open_features, open_result
     from .slides import Slide, open_slide, slide_from_array
     from .viewer.view import view
 
@@ -28,6 +28,7 @@ _ROOMS = {
     "Answer": "chat",
     "Cells": "cells",
     "Evidence": "evidence",
+    "Example": "hierarchy",
     "FeatureHierarchy": "hierarchy",
     "Hierarchy": "hierarchy",
     "HwsiError": "errors",
@@ -36,6 +37,7 @@ _ROOMS = {
     "ask": "chat",
     "ask_stream": "chat",
     "check": "chat",
+    "find": "hierarchy",
     "occlude": "chat",
     "open_features": "hierarchy",
     "open_result": "hierarchy",
@@ -49,6 +51,7 @@ __all__ = [
     "Answer",
     "Cells",
     "Evidence",
+    "Example",
     "FeatureHierarchy",
     "Hierarchy",
     "HwsiError",
@@ -59,6 +62,7 @@ __all__ = [
     "ask_stream",
     "batch",
     "check",
+    "find",
     "occlude",
     "open_features",
     "open_result",

@@ -24,6 +24,9 @@ from .convert import add_arguments as add_convert_arguments
 from .convert import convert
 from .doctor import has_display
 from .errors import HwsiError, InputError, MissingDependencyError, StoreError
+from .finding import add_arguments as add_find_arguments
+from .finding import lines_of as found_lines
+from .finding import search
 from .maps import add_arguments as add_maps_arguments
 from .maps import write as write_maps
 from .progress import Progress, Step
@@ -190,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--device", default="auto", help="cpu, cuda; default: %(default)s")
 
+    add_find_arguments(_command(commands, "find", _find, "places like an example or a text, in results"))
     add_maps_arguments(
         _command(commands, "maps", _maps, "scores over a slide, as images, tables and pictures")
     )
@@ -492,6 +496,13 @@ def _train(options: argparse.Namespace) -> int:
         **trained.counts,
     }
     _show(options, facts)
+    return 0
+
+
+def _find(options: argparse.Namespace) -> int:
+    with _Line() as line:
+        facts = search(options, line)
+    print(json.dumps(facts, indent=2, ensure_ascii=False) if options.json else found_lines(facts))
     return 0
 
 

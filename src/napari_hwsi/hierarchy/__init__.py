@@ -2,6 +2,7 @@
 
 from .analysis import analyze, extend
 from .filter import Kept, filter_paper, filter_release
+from .finding import Example, Finding, Found, find
 from .foreign import FeatureHierarchy, open_features
 from .fused import FusedCells, fuse_cells, fused_of, patches_of
 from .hierarchy import Hierarchy, open_result
@@ -12,7 +13,10 @@ from .store import default_store, has_result
 __all__ = [
     "PROFILES",
     "REGION_SHAPES",
+    "Example",
     "FeatureHierarchy",
+    "Finding",
+    "Found",
     "FusedCells",
     "Hierarchy",
     "Kept",
@@ -24,6 +28,7 @@ __all__ = [
     "extend",
     "filter_paper",
     "filter_release",
+    "find",
     "fuse_cells",
     "fused_of",
     "has_result",

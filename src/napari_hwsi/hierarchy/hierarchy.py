@@ -129,7 +129,12 @@ class Hierarchy:
     @property
     def encoder(self) -> str:
         """Name of the encoder of the patches."""
-        return str(self._sidecars["patches"]["settings"]["encoder"]["name"])
+        return str(self.encoder_facts["name"])
+
+    @property
+    def encoder_facts(self) -> dict[str, Any]:
+        """Name, version (with the hash of its weights) and width of the encoder of the patches."""
+        return dict(self._sidecars["patches"]["settings"]["encoder"])
 
     @property
     def options(self) -> PatchOptions:
