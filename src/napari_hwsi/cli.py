@@ -24,6 +24,8 @@ from .convert import add_arguments as add_convert_arguments
 from .convert import convert
 from .doctor import has_display
 from .errors import HwsiError, InputError, MissingDependencyError, StoreError
+from .evaluation.command import add_arguments as add_evaluate_arguments
+from .evaluation.command import evaluate_command
 from .finding import add_arguments as add_find_arguments
 from .finding import lines_of as found_lines
 from .finding import search
@@ -197,6 +199,9 @@ def _parser() -> argparse.ArgumentParser:
     add_maps_arguments(
         _command(commands, "maps", _maps, "scores over a slide, as images, tables and pictures")
     )
+
+    summary = "score an answerer, or features, on a benchmark, beside what blind guessing reaches"
+    add_evaluate_arguments(_command(commands, "evaluate", _evaluate, summary))
 
     demo = _command(commands, "demo", _demo, "open a slide in napari, analyse it, ask a question")
     demo.add_argument("--slide", type=Path, help="your own slide; the built-in sample otherwise")
@@ -515,6 +520,19 @@ def _maps(options: argparse.Namespace) -> int:
         print(f"{len(facts['maps'])} maps ({facts['values']} scores): {', '.join(facts['files'])}")
         if "note" in facts:
             print(facts["note"])
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    with _Line() as progress:
+        report, page = evaluate_command(options, progress)
+    if options.json:
+        print(json.dumps({"report": str(page), **report.to_dict()}, indent=2, ensure_ascii=False))
+        return 0
+    print(report.markdown())
+    for warning in report.warnings:
+        print(f"\nNote: {warning}")
+    print(f"\n{len(report.left_out)} rows were left out; the page names each: {page}")
     return 0
 
 

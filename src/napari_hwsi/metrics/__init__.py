@@ -1,6 +1,6 @@
 """Scores: of instances, classes, rankings, texts, places and survival, and how sure they are."""
 
-from .bootstrap import Interval, bootstrap
+from .bootstrap import Interval, Scorer, bootstrap, mean_of
 from .classes import (
     area_under_curve,
     balanced_accuracy,
@@ -36,6 +36,7 @@ __all__ = [
     "Labels",
     "Overlaps",
     "PanopticQuality",
+    "Scorer",
     "TextScores",
     "aggregated_jaccard",
     "area_under_curve",
@@ -48,6 +49,7 @@ __all__ = [
     "dice",
     "first_ranks",
     "instance_scores",
+    "mean_of",
     "mean_reciprocal_rank",
     "overlaps",
     "panoptic_quality",

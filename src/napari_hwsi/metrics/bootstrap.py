@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+
+Scorer: TypeAlias = Callable[[NDArray[np.int64]], float]
+"""A score of case numbers int64 (M,), which may repeat; NaN where it is not defined."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,14 @@ class Interval:
 
 
 def bootstrap(
-    score: Callable[[NDArray[np.int64]], float],
+    score: Scorer,
     groups: Sequence[Hashable],
     repeats: int = 1000,
     seed: int = 0,
 ) -> Interval:
     """Return ``score`` of all cases with its 95 % percentile interval.
 
-    score: of case numbers int64 (M,), which repeat; NaN where it is not defined. groups: of each of the N
+    groups: of each of the N
     cases, its patient: whole groups are drawn with replacement, since the cases of one patient are not
     independent (cluster bootstrap; Davison & Hinkley, Bootstrap Methods, 1997, section 3.8). Raises
     InputError where there is no case.
@@ -62,6 +65,6 @@ def bootstrap(
     return Interval(float(whole), float(low), float(high), len(members), len(drawn))
 
 
-def mean_of(values: NDArray[Any]) -> Callable[[NDArray[np.int64]], float]:
+def mean_of(values: NDArray[Any]) -> Scorer:
     """Return a score of case numbers: the mean of their values (N,)."""
     return lambda rows: float(values[rows].mean())

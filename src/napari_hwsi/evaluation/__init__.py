@@ -1,0 +1,1 @@
+"""Benchmarks that cannot be fooled: any answerer, beside what blind guessing reaches."""
