@@ -91,7 +91,7 @@ def zero_shot(
     """
     chosen = [slide for slide in slides.slides if slide.split not in _TRAIN]
     truth = np.array([slide.values[label] for slide in chosen])
-    classes = sorted(set(truth))
+    classes = sorted(set(truth.tolist()))
     if len(classes) < 2:
         raise InputError(f"All slides are of the class {classes[0]!r}: there is nothing to tell apart.")
     if missing := [name for name in classes if not phrases.get(name)]:
@@ -179,10 +179,10 @@ def _folds(
     from sklearn.model_selection import StratifiedGroupKFold
 
     if len(set(labels)) < 2:
-        raise InputError(f"All slides are of the class {labels[0]!r}: there is nothing to tell apart.")
+        raise InputError(f"All slides are of the class {str(labels[0])!r}: there is nothing to tell apart.")
     splits = np.array([slide.split for slide in slides.slides])
     if (splits != "").any():
-        unknown = sorted({split for split in splits if split not in (*_TRAIN, *_TEST)})
+        unknown = sorted({str(split) for split in splits if split not in (*_TRAIN, *_TEST)})
         if unknown:
             raise InputError(
                 f"The split {unknown[0]!r} is unknown; known are {', '.join((*_TRAIN, *_TEST))}."
@@ -192,7 +192,7 @@ def _folds(
             raise InputError("The table's splits leave nothing to learn from, or nothing to ask.")
         if both := sorted(set(groups[rest]) & set(groups[asked])):
             raise InputError(f"{len(both)} patients are in train and in test, such as {both[0]}.")
-        if unseen := sorted(set(labels[asked]) - set(labels[rest])):
+        if unseen := sorted(set(labels[asked].tolist()) - set(labels[rest].tolist())):
             raise InputError(f"The class {unseen[0]!r} is in test only: nothing of it can be learnt.")
         return [(rest, asked)]
     per_class = [len(set(groups[labels == one])) for one in set(labels)]
