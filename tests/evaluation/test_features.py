@@ -77,11 +77,14 @@ def test_texts_in_the_space_of_patches_name_classes_and_find_reports(labelled: L
     assert scores["majority"] == pytest.approx(1 / 3)
     with pytest.raises(InputError, match="'normal' has no phrase"):
         zero_shot(labelled, _encode, {"benign": ["x"], "malignant": ["y"]})
-    for outcomes in cross_modal(labelled, _encode, repeats=20).values():
-        found = {outcome.system: outcome.scores for outcome in outcomes}
-        # Six patients share each report word for word: ties count against, so no R@1.
-        assert found["vectors"]["MRR"].score < 0.2
-        assert found["vectors"]["MRR"].score > found["random vectors"]["MRR"].score
+    found = {
+        way: {outcome.system: outcome.scores["MRR"].score for outcome in outcomes}
+        for way, outcomes in cross_modal(labelled, _encode, repeats=20).items()
+    }
+    # Six patients share each report word for word, and ties count against: their ten others come first.
+    assert found["report from slide"]["vectors"] == pytest.approx(1 / 11, abs=0.01)
+    for scores in found.values():
+        assert scores["vectors"] > 1.2 * scores["random vectors"]
 
 
 def test_splits_and_classes_that_teach_nothing_are_refused(labelled: LabelledSlides) -> None:
