@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..encoders.batches import choose_device
 from ..errors import InputError
-from ..model.aligned import Aligned, save_aligned
+from ..model.aligned import FORMAT, Aligned, save_aligned
 from ..model.batch import as_batch
+from ..model.folder import facts_of
 from ..model.language import new_tokenizer
 from ..model.losses import Units, paper
 from ..model.scales import SCALES
 from ..progress import Progress
 from .config import Config, Losses
 from .examples import Example
-from .loop import run
+from .loop import processes, run, written_once
 from .queue import Queue
 from .shelf import Shelf
 from .stages import Material, Trained, gather, plain, settings_of, write_data
@@ -71,10 +71,9 @@ def train_stage1(config: Config, progress: Progress | None = None, device: str =
             "Stage 1 learns by the paper's form of the losses: losses: form: paper, contrast: 1."
         )
     out, material = Path(config.out), gather(config)
-    out.mkdir(parents=True, exist_ok=True)
-    write_data(out, material)
+    written_once(lambda: write_data(out, material), device)
     torch.manual_seed(config.schedule.seed)
-    network = _network(config, material).to(choose_device(device))
+    network = _network(config, material).to(processes(device).device)
     settings = settings_of("stage1", config, material, None)
     learner = Aligning(network, material.shelf, config.losses, config.tokens.budget)
     outcome = run(
@@ -89,8 +88,9 @@ def train_stage1(config: Config, progress: Progress | None = None, device: str =
         "validation": outcome.best,
         "version": __version__,
     }
-    digest = save_aligned(network.eval(), out / "model", about)
-    return Trained(out / "model", digest, outcome, material.counts)
+    folder = out / "model"
+    written_once(lambda: save_aligned(network.eval(), folder, about), device)
+    return Trained(folder, facts_of(folder, FORMAT)["hash"], outcome, material.counts)
 
 
 def _network(config: Config, material: Material) -> Aligned:

@@ -58,7 +58,8 @@ class Tokens:
 class Language:
     """The language model. place: folder or hub id, None: one made new by ``new`` (see
     :func:`~napari_hwsi.model.new_language`), with a vocabulary learned from the training texts; trains: what
-    of it learns; lora: its settings; four_bit: hold it in four bits.
+    of it learns; lora: its settings; four_bit: hold it in four bits; checkpointing: compute activations
+    twice instead of keeping them.
     """
 
     place: str | None = None
@@ -66,6 +67,7 @@ class Language:
     trains: Literal["nothing", "lora", "all"] = "nothing"
     lora: Mapping[str, Any] | None = None
     four_bit: bool = False
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import io
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,6 +76,19 @@ def run(
     InputError where the loss is no longer a number, StoreError where files cannot be written.
     """
     return _Run(learner, train, validation, schedule, out, settings, device).go(progress)
+
+
+def processes(device: str = "auto") -> Any:
+    """Return which of several processes this is and its device, as accelerate's PartialState."""
+    return optional("accelerate", "train").PartialState(cpu=device == "cpu")
+
+
+def written_once(write: Callable[[], object], device: str) -> None:
+    """Let the first of all processes write, and the others wait until it has."""
+    state = processes(device)
+    if state.is_main_process:
+        write()
+    state.wait_for_everyone()
 
 
 class _Run:
@@ -152,7 +165,7 @@ class _Run:
         sums: dict[str, float] = {}
         for i, chunk in enumerate(chunks):
             with accelerator.no_sync(self.model) if i < len(chunks) - 1 else nullcontext():
-                parts = self._parts(chunk)
+                parts = self._parts(self.model, chunk)
                 weight = len(chunk) / len(mine)
                 accelerator.backward(parts["loss"] * weight)
             for name, value in parts.items():
@@ -169,21 +182,22 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         return means
 
-    def _parts(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def _parts(self, model: nn.Module, examples: Sequence[Example]) -> dict[str, Tensor]:
         device = self.accelerator.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.schedule.precision == "bf16"):
-            parts: dict[str, Tensor] = self.model(examples)
+            parts: dict[str, Tensor] = model(examples)
         return parts
 
     def _validate(self) -> float:
         """Return the mean of the judged part of the loss over the validation examples."""
         self.model.eval()
-        mine = self._share(self.validation)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        mine = self.validation[rank::world]
         total = 0.0
         with torch.no_grad():
             for i in range(0, len(mine), self.schedule.micro):
                 chunk = mine[i : i + self.schedule.micro]
-                total += float(self._parts(chunk)[self.judged]) * len(chunk)
+                total += float(self._parts(self.learner, chunk)[self.judged]) * len(chunk)
         return self._mean({self.judged: total}, float(len(mine)))[self.judged]
 
     def _mean(self, sums: Mapping[str, float], count: float) -> dict[str, float]:

@@ -25,7 +25,7 @@ from ..progress import Progress
 from .answering import Answering
 from .config import Config, Stage
 from .examples import Example, Examples, LeftOut, read_examples, with_patients
-from .loop import Outcome, run
+from .loop import Outcome, processes, run, written_once
 from .shelf import Shelf
 from .splits import check_disjoint, split
 
@@ -72,19 +72,16 @@ def train(stage: Stage, config: Config, progress: Progress | None = None, device
     out = Path(config.out)
     start = _start_of(stage, config)
     material = gather(config, start.get("widths"))
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.schedule.seed)
-    model = _model(stage, config, material, device)
+    model = _model(stage, config, material, processes(device).device)
     material = _fitting(model, material)
-    write_data(out, material)
+    written_once(lambda: write_data(out, material), device)
     origin = {"stage": start.get("stage"), "hash": start.get("hash")} if start else None
     settings = settings_of(stage, config, material, origin)
     learner = Answering(model, material.shelf, config.losses)
     outcome = run(
         learner, material.train, material.validation, config.schedule, out, settings, progress, device
     )
-    if hasattr(model.language, "peft_config") and model.place is None:
-        model.language = model.language.merge_and_unload()  # a language model of our own is kept whole
     about = {
         "stage": stage,
         "from": origin,
@@ -95,7 +92,9 @@ def train(stage: Stage, config: Config, progress: Progress | None = None, device
         "validation": outcome.best,
         "version": __version__,
     }
-    return Trained(out / "model", save(model.eval(), out / "model", about), outcome, material.counts)
+    folder = out / "model"
+    written_once(lambda: _saved(model, folder, about), device)
+    return Trained(folder, facts_of(folder)["hash"], outcome, material.counts)
 
 
 def gather(config: Config, widths: Mapping[str, int] | None = None) -> Material:
@@ -147,6 +146,7 @@ def read_patients(path: str, encoding: str = "utf-8") -> dict[str, str]:
 
 def write_data(out: Path, material: Material) -> None:
     """Write what a run learns from, and every row that it does not use."""
+    out.mkdir(parents=True, exist_ok=True)
     content = {
         "counts": material.counts,
         "left_out": [asdict(row) for row in material.left_out],
@@ -200,12 +200,12 @@ def _start_of(stage: Stage, config: Config) -> dict[str, Any]:
     return {"stage": "stage2", "hash": facts["hash"], "widths": facts["bridge"]["widths"]}
 
 
-def _model(stage: Stage, config: Config, material: Material, device: str) -> MLLM:
+def _model(stage: Stage, config: Config, material: Material, device: torch.device) -> MLLM:
     from ..model import MLLM
 
     chosen = config.language
     if stage == "stage3":
-        model = load(str(config.start), device, language=chosen.place, four_bit=chosen.four_bit)
+        model = load(str(config.start), str(device), language=chosen.place, four_bit=chosen.four_bit)
     else:
         texts = [text for e in material.train for text in (e.question, e.answer)]
         texts.append(config.tokens.system)
@@ -227,7 +227,15 @@ def _model(stage: Stage, config: Config, material: Material, device: str) -> MLL
             raise InputError("language: weights in four bits cannot be trained themselves; use trains: lora.")
         model.language = model.language.float().requires_grad_(True)
         model.place = None
+    if chosen.checkpointing:
+        model.language.gradient_checkpointing_enable({"use_reentrant": False})
     return model
+
+
+def _saved(model: MLLM, folder: Path, about: Mapping[str, Any]) -> None:
+    if hasattr(model.language, "peft_config") and model.place is None:
+        model.language = model.language.merge_and_unload()  # a language model of our own is kept whole
+    save(model.eval(), folder, about)
 
 
 def _bridge(config: Config, widths: Mapping[str, int], width: int) -> Bridge | Concatenated:
