@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .chat.ask import ask, ask_stream
     from .chat.check import check
     from .chat.occlude import occlude
+    from .chat.walk import Walk, walk, walk_stream
     from .errors import HwsiError
     from .evidence import Evidence
     from .hierarchy import Example, FeatureHierarchy, Hierarchy, analyze, find, open_features, open_result
@@ -33,6 +34,7 @@ _ROOMS = {
     "Hierarchy": "hierarchy",
     "HwsiError": "errors",
     "Slide": "slides",
+    "Walk": "chat.walk",
     "analyze": "hierarchy",
     "ask": "chat",
     "ask_stream": "chat",
@@ -45,6 +47,8 @@ _ROOMS = {
     "segment_cells": "cells",
     "slide_from_array": "slides",
     "view": "viewer",
+    "walk": "chat.walk",
+    "walk_stream": "chat.walk",
 }
 
 __all__ = [
@@ -56,6 +60,7 @@ __all__ = [
     "Hierarchy",
     "HwsiError",
     "Slide",
+    "Walk",
     "__version__",
     "analyze",
     "ask",
@@ -70,6 +75,8 @@ __all__ = [
     "segment_cells",
     "slide_from_array",
     "view",
+    "walk",
+    "walk_stream",
 ]
 
 

@@ -32,6 +32,8 @@ from .finding import search
 from .maps import add_arguments as add_maps_arguments
 from .maps import write as write_maps
 from .progress import Progress, Step
+from .walking import add_arguments as add_walk_arguments
+from .walking import tell_walk, walk_slide
 
 if TYPE_CHECKING:
     from .batch import Board, Outcome
@@ -195,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--device", default="auto", help="cpu, cuda; default: %(default)s")
 
+    add_walk_arguments(_command(commands, "walk", _walk, "let a vision model walk a slide and answer"))
     add_find_arguments(_command(commands, "find", _find, "places like an example or a text, in results"))
     add_maps_arguments(
         _command(commands, "maps", _maps, "scores over a slide, as images, tables and pictures")
@@ -501,6 +504,17 @@ def _train(options: argparse.Namespace) -> int:
         **trained.counts,
     }
     _show(options, facts)
+    return 0
+
+
+def _walk(options: argparse.Namespace) -> int:
+    with _Line() as line:
+        walked = walk_slide(options, line)
+    if options.json:
+        del walked["lines"]
+        print(json.dumps(walked, indent=2, ensure_ascii=False))
+    else:
+        tell_walk(walked)
     return 0
 
 

@@ -8,12 +8,12 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from ..errors import InputError
 from ..evidence import Change, ChangeKind, Evidence
 from ..progress import Progress
-from . import endpoint, measured, modelled
+from . import agent, endpoint, measured, modelled
 from .answer import Answer, Asked
 
 Sight: TypeAlias = Literal["picture", "result"]
 
-FORMS = ("auto", measured.NAME, modelled.FORM, endpoint.FORM)
+FORMS = ("auto", measured.NAME, modelled.FORM, endpoint.FORM, agent.FORM)
 """The names that :func:`answerer` takes."""
 
 
@@ -76,6 +76,8 @@ def answerer(name: str) -> Answerer:
         return measured.MeasuredAnswerer()
     if kind == "mllm":
         return modelled.ModelAnswerer.from_name(name)
+    if kind == "agent":
+        return agent.AgentAnswerer.from_name(name)
     if kind == "endpoint":
         return endpoint.EndpointAnswerer.from_name(name)
     raise InputError(f"No answerer is called {name!r}. There are: {', '.join(FORMS)}.")
