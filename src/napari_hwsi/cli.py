@@ -71,8 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"napari-hwsi {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    info = _command(commands, "info", _info, "what a slide file holds")
+    info = _command(commands, "info", _info, "what a slide file or a result (.hwsi.zarr) holds")
     info.add_argument("slide", type=_place)
+    info.add_argument(
+        "--verify",
+        action="store_true",
+        help="read all of a result against its checksums; the exit status is 1 where one does not fit",
+    )
     info.add_argument("--backend", help="what reads the file; default: the first that can")
     _mpp(info)
     _icc(info)
@@ -264,6 +269,8 @@ def _segmenter(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
+    if str(options.slide).endswith(_SUFFIX):
+        return _info_of_result(options)
     from .slides import open_slide
     from .tissue import is_edited, stain_kind
 
@@ -306,6 +313,25 @@ def _info(options: argparse.Namespace) -> int:
         print(f"  fingerprint:  {slide.fingerprint}")
         for backend, reason in slide.refused.items():
             print(f"  not read by {backend}: {reason}")
+    return 0
+
+
+def _info_of_result(options: argparse.Namespace) -> int:
+    from .batch.worker import counts
+    from .hierarchy import find_damage, open_result
+
+    damage = find_damage(options.slide) if options.verify else None
+    if damage:
+        remedy = "analyse the slide again: what is damaged is made anew, the rest is kept"
+        _show(options, {"result": str(options.slide), "damaged": damage.found, "remedy": remedy})
+        return 1
+    result = open_result(options.slide)
+    facts = {name: result.facts[name] for name in ("format_version", "fingerprint", "software")}
+    names = ("profile", "encoder", "segmenter", "normalisation", "phrases")
+    made = {name: getattr(result, name) for name in names} | {"profile": result.profile.name}
+    checked = "all fit" if options.verify else "not looked at; --verify does"
+    slide = {"result": str(result.path), "slide": result.slide_facts["name"]}
+    _show(options, slide | made | counts(result) | facts | {"checksums": checked})
     return 0
 
 

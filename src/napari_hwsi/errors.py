@@ -36,6 +36,10 @@ class StoreError(HwsiError, OSError):
     """A result on disk cannot be written, read, or belongs to something else."""
 
 
+class DamagedError(StoreError):
+    """Something of a result on disk is not as it was written; analysing again makes that anew."""
+
+
 class StoreBusyError(StoreError):
     """A result is being written by another process; it may be free soon."""
 

@@ -15,6 +15,7 @@ import zarr
 
 import napari_hwsi as hwsi
 from napari_hwsi.errors import InputError, StoreError
+from napari_hwsi.hierarchy.checksums import seal
 from napari_hwsi.hierarchy.columns import Columns
 from napari_hwsi.hierarchy.journal import Journal
 from napari_hwsi.hierarchy.store import Store
@@ -70,20 +71,19 @@ def test_what_is_no_result_is_refused_and_left_alone(slide_file: Path, tmp_path:
     assert [file.name for file in (tmp_path / "letters").iterdir()] == ["dear.txt"]
 
 
-def test_another_format_version_is_refused(result: hwsi.Hierarchy, tmp_path: Path) -> None:
-    copy = shutil.copytree(result.path, tmp_path / "copy.hwsi.zarr")
+def test_another_format_version_is_refused(slide_file: Path, whole: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(whole, tmp_path / "copy.hwsi.zarr")
     facts = json.loads((copy / "zarr.json").read_text())
     facts["attributes"]["format_version"] = 99
-    (copy / "zarr.json").write_text(json.dumps(facts))
+    (copy / "zarr.json").write_bytes(seal(facts))
     with pytest.raises(StoreError, match="99"):
         hwsi.open_result(copy)
-
-
-def test_damage_is_named(result: hwsi.Hierarchy, tmp_path: Path) -> None:
-    copy = shutil.copytree(result.path, tmp_path / "copy.hwsi.zarr")
-    (copy / "cells" / "centroids" / "zarr.json").write_text("{")
-    with pytest.raises(StoreError, match="damaged"):
-        _ = hwsi.open_result(copy).cells
+    facts["attributes"]["format_version"] = 3  # had no checksums
+    del facts["attributes"]["crc32"]
+    (copy / "zarr.json").write_text(json.dumps(facts))
+    for open_it in (hwsi.open_result, lambda path: hwsi.analyze(slide_file, path)):
+        with pytest.raises(StoreError, match=r"format version 3; .* analyse the slide anew"):
+            open_it(copy)
 
 
 def test_a_place_that_cannot_be_looked_at(tmp_path: Path) -> None:

@@ -84,12 +84,14 @@ def segment_owned(
     progress: Progress | None = None,
     tissue: TissueMask | None = None,
     workers: int = 0,
+    batch: int | None = None,
 ) -> Cells:
     """Find the cells whose centroid lies in the half-open ``box`` (level-0 px).
 
     Pixels are read with the segmenter's margin round the box, so the result does not depend on
     what is segmented elsewhere. mpp: µm per level-0 pixel where the slide states none; tissue:
-    cells are kept where it allows them, anywhere where None. workers: as for :func:`segment_cells`. Give a
+    cells are kept where it allows them, anywhere where None. workers: as for :func:`segment_cells`.
+    batch: tiles that a network is given at a time, the segmenter's own where None. Give a
     segmenter that is fitted to the slide when calling this box after box.
     """
     _as_slide(slide, mpp)
@@ -97,7 +99,8 @@ def segment_owned(
     within = intersect(box, (0, 0, *slide.shape))
     tiles = [] if within is None else tiles_of(slide, within, chosen)
     visited = [i for i, tile in enumerate(tiles) if tissue is None or tissue.coverage(tile) > 0]
-    batch = chosen.batch if isinstance(chosen, NetworkSegmenter) else 1
+    if batch is None:
+        batch = chosen.batch if isinstance(chosen, NetworkSegmenter) else 1
     return _find(slide, tiles, visited, chosen, tissue, None, batch, workers, progress, None)
 
 

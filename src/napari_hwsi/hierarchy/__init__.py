@@ -9,10 +9,12 @@ from .hierarchy import Hierarchy, open_result
 from .options import REGION_SHAPES, PatchOptions, RegionShape
 from .profile import PROFILES, Profile, profile_named
 from .store import default_store, has_result
+from .verify import Damage, find_damage
 
 __all__ = [
     "PROFILES",
     "REGION_SHAPES",
+    "Damage",
     "Example",
     "FeatureHierarchy",
     "Finding",
@@ -29,6 +31,7 @@ __all__ = [
     "filter_paper",
     "filter_release",
     "find",
+    "find_damage",
     "fuse_cells",
     "fused_of",
     "has_result",

@@ -16,15 +16,17 @@ from ..slides import Slide, open_slide
 from ..tissue import TissueMask, measurable_stain, region_grid, tissue_of
 from ..units import Box, as_box, intersect
 from .estimate import Meter, names_of
-from .fusion import FUSED, fuse_region, fusion
+from .fusion import fuse_region, fusion
 from .hierarchy import Hierarchy, open_result
 from .journal import Arrays
 from .options import PatchOptions, RegionShape
 from .plan import PARTS, Plan, chosen_parts, make_plan
 from .profile import Profile, profile_named
+from .provenance import run_facts
 from .publish import finished, publish
 from .regions import encode_region, segment_region
-from .store import Store
+from .store import FUSED, Store
+from .verify import find_damage
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +168,8 @@ def _decompose(
     fitted = segmenter.fit(slide, tissue)
     with store.journal.held():
         _check_owner(store, slide)
+        tell(progress, 0, 1, "checking what is there")
+        damage = find_damage(store) if standing is None and store.exists() else None
         plan = make_plan(store, slide, stain, grid, tissue, profile, fitted, parts, phrases, options, device)
         if standing is not None:
             _check_settings(store, plan)
@@ -173,10 +177,14 @@ def _decompose(
         regions = plan.with_tissue
         if place is not None:
             regions = sorted({*regions} & {*grid.regions_meeting(place)})
+        if damage:
+            logger.warning("%s is damaged, and made anew there: %s", store.path, damage)
+            publish(store, plan, damage=damage)
+            regions = sorted({*regions}.union(*(damage.lost[part] for part in parts)))
         meter = Meter(names_of(profile, segmenter.name, options, device), grid, tissue, slide.require_mpp())
         _run(store, plan, slide, fitted, regions, meter, progress)
         _fuse(store, plan, progress)
-        store.note_run(started, regions)
+        store.note_run(started, regions, run_facts(parts, box, device))
 
 
 def _run(
@@ -247,7 +255,7 @@ def _compute(
 
 
 def _check_owner(store: Store, slide: Slide) -> None:
-    if store.exists() and store.facts()["fingerprint"] != slide.fingerprint:
+    if store.exists() and store.owner() != slide.fingerprint:
         raise StoreError(
             f"{store.path} holds the result of another slide, {store.sidecar('slide')['name']}, not of "
             f"{slide.name}. Choose another place for this one."

@@ -17,7 +17,7 @@ TABLE = "table/"
 
 
 def arrays_from_cells(cells: Cells) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays of cells, named as in :mod:`.store`."""
+    """Return the arrays of cells, named as in ``docs/store.md``."""
     table = {f"{TABLE}{name}": np.asarray(cells.table[name]) for name in cells.table.columns}
     return {
         "centroids": cells.centroids,

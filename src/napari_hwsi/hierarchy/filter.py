@@ -150,7 +150,7 @@ def filtered(
     words: NDArray[np.float64],
     regions: NDArray[np.bool_],
 ) -> dict[str, NDArray[Any]]:
-    """Return what the filter says of one square's patches: columns of ``patches`` as in :mod:`.store`.
+    """Return what the filter says of one square's patches: columns of ``patches`` as in ``docs/store.md``.
 
     vectors: (256, W); words: (M, W), whose mean is the text of the release's form; regions: bool (A, 256),
     the patches of each region within the square, each of which keeps its own.

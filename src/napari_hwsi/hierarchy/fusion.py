@@ -6,7 +6,7 @@ are in the columns, and anew when either changes; what it needs is in its key, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,7 @@ from .files import digest
 from .journal import Arrays
 from .plan import Plan
 from .seams import patch_of
-from .store import Store
-
-FUSED = "ccaf"
-"""The group of the result, and the part of the journal."""
+from .store import FUSED, Store
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,13 @@ class Fusion:
         return arrays | {"cells": arrays.pop("rows") - store.cell_rows(region, region + 1).start}
 
 
-def fusion(store: Store, plan: Plan, patches: Sequence[int], cells: Sequence[int]) -> Fusion:
-    """Return how far the fusing is, for these regions whose patches and whose cells are finished."""
+def fusion(
+    store: Store, plan: Plan, patches: Sequence[int], cells: Sequence[int], lost: Container[int] = ()
+) -> Fusion:
+    """Return how far the fusing is, for these regions whose patches and whose cells are finished.
+
+    lost: regions whose fused cells are damaged in the columns.
+    """
     if plan.fuser is None:
         return Fusion({}, {}, frozenset())
     segmented = {*cells}
@@ -64,7 +66,8 @@ def fusion(store: Store, plan: Plan, patches: Sequence[int], cells: Sequence[int
         str(region): digest([ground, sorted(segmented & {*_around(plan.grid, region)})])
         for region in sorted({*patches} & segmented)
     }
-    standing = store.sidecar(FUSED)["keys"] if store.exists() else {}
+    held = (store.standing(FUSED) or {"keys": {}})["keys"]
+    standing = {region: key for region, key in held.items() if int(region) not in lost}
     waiting = {r for r, key in wanted.items() if int(r) in store.journal.regions(FUSED, key)}
     done = {r: key for r, key in wanted.items() if r in waiting or standing.get(r) == key}
     return Fusion(wanted, done, frozenset(waiting))

@@ -5,8 +5,9 @@ a draft of new columns. It is gone when a run has ended well. Three rules make a
 against a kill at any moment:
 
 1. A finished region is one file per part, ``parts/<part>-<key>/<region>.npz``, that appears
-   whole (written aside, then renamed) or not at all. ``key`` is the hash of the part's
-   settings and inputs, so that regions made under other settings are never taken for these.
+   whole (written aside, then renamed) or not at all, its CRC-32 at the end: one that a disk has
+   damaged since is done again. ``key`` is the hash of the part's settings and inputs, so that
+   regions made under other settings are never taken for these.
 2. New columns are drafted in ``new/``. The empty file ``ready`` appears once they are on the
    disk: from then on the draft is valid, before, it is scrap.
 3. With ``ready`` there, the drafted groups replace the old ones. Whoever holds the lock next
@@ -17,9 +18,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import shutil
 import socket
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,11 +34,15 @@ from numpy.typing import NDArray
 
 from ..disk import sync_folder, sync_tree, write_whole
 from ..errors import InputError, StoreBusyError
+from .checksums import seal_tree
 from .files import storing
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 WORK = ".work"
+_SUM_BYTES = 4
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -111,13 +118,15 @@ class Journal:
             raise InputError(f"Not numbers but objects, in {part} of region {region}: {', '.join(objects)}.")
         buffer = io.BytesIO()
         np.savez(buffer, **columns)
+        buffer.write(zlib.crc32(buffer.getbuffer()).to_bytes(_SUM_BYTES))
         with storing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / f"{region:06d}.npz", buffer.getvalue())
 
     def read(self, part: str, key: str, region: int) -> dict[str, NDArray[Any]]:
         """Return a finished region."""
-        with np.load(self._parts / f"{part}-{key}" / f"{region:06d}.npz", allow_pickle=False) as file:
+        content = (self._parts / f"{part}-{key}" / f"{region:06d}.npz").read_bytes()
+        with np.load(io.BytesIO(content[:-_SUM_BYTES]), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 
     def regions(self, part: str, key: str) -> list[int]:
@@ -140,6 +149,7 @@ class Journal:
             self._draft.mkdir(parents=True)
             try:
                 yield self._draft
+                seal_tree(self._draft)
                 sync_tree(self._draft)
             except BaseException:
                 self._discard(self._draft)
@@ -151,6 +161,11 @@ class Journal:
         if self._ready.exists():
             self._install()
         self._discard(self._draft)
+        for file in self._parts.glob("*/*.npz"):
+            content = file.read_bytes()
+            if zlib.crc32(content[:-_SUM_BYTES]).to_bytes(_SUM_BYTES) != content[-_SUM_BYTES:]:
+                logger.warning("%s is damaged: that region is done again.", file)
+                file.unlink()
 
     def _install(self) -> None:
         self._discard(self._old)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import TILE_PX, Segmenter, no_cells
+from ..cells import TILE_PX, NetworkSegmenter, Segmenter, no_cells
 from ..encoders import PatchEncoder
 from ..errors import InputError
 from ..slides import Slide
@@ -22,6 +23,7 @@ from .filter import KEEP, POOL
 from .first_step import FirstStep, audited
 from .options import PatchOptions
 from .profile import Profile, profile_named
+from .provenance import weight_files
 from .store import FORMAT, FORMAT_VERSION, Store
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ MIN_TISSUE = 0.1
 """Smaller shares of a patch on the slide, or covered by tissue, keep it out of the filter."""
 
 _VECTORS = ("encoder", "regions", "normalisation", "first_step", "adaptive")
-_SOFTWARE = ("napari-hwsi", "numpy", "scipy", "scikit-image", "zarr", "openslide-python", "tifffile")
+_SOFTWARE = (
+    *("napari-hwsi", "numpy", "scipy", "scikit-image", "zarr", "openslide-python", "tifffile", "imagecodecs"),
+    *("torch", "shapely"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Plan:
     @property
     def facts(self) -> dict[str, Any]:
         """Facts of the whole result."""
-        software = {name: version(name) for name in _SOFTWARE} | {"python": platform.python_version()}
+        software = _versions() | {"python": platform.python_version()}
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -91,6 +96,11 @@ class Plan:
     def audited(self) -> frozenset[int]:
         """Regions where all patches are encoded, to compare a two-step filter with the full one."""
         return frozenset() if self.first_step is None else audited(self.with_tissue)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _SOFTWARE}
 
 
 def chosen_parts(parts: Sequence[str] | None) -> tuple[str, ...]:
@@ -130,7 +140,7 @@ def make_plan(
     if slide.icc:
         ground["icc"] = slide.icc_profile_name
     base = digest(ground)
-    standing = {part: store.sidecar(part) for part in PARTS if part not in parts} if store.exists() else {}
+    standing = {part: facts for part in PARTS if part not in parts and (facts := store.standing(part))}
     words = tuple(profile.phrases if phrases is None else [phrases] if isinstance(phrases, str) else phrases)
     if "patches" in standing:
         words = tuple(standing["patches"]["phrases"])
@@ -143,7 +153,7 @@ def make_plan(
     first_step = None if options.survivors is None else FirstStep(options.survivors)
     grown = options.regions == "adaptive"
     named = {"profile": profile.name, "profile_version": profile.version}
-    settings: dict[str, Mapping[str, Any]] = {
+    settings: dict[str, dict[str, Any]] = {
         "patches": named
         | {
             "encoder": {"name": encoder.name, "version": encoder.version, "width": encoder.width},
@@ -156,6 +166,7 @@ def make_plan(
             "filter": {"form": "release", "keep": KEEP, "pool": POOL},
             "min_on_slide": MIN_ON_SLIDE,
             "min_tissue": MIN_TISSUE,
+            "weights": weight_files(profile),
         },
         "cells": named
         | {
@@ -164,6 +175,7 @@ def make_plan(
                 "settings": dict(segmenter.settings()),
                 "tile_px": TILE_PX,
             },
+            "batch": segmenter.batch if isinstance(segmenter, NetworkSegmenter) else 1,
             "type_names": list(segmenter.type_names),
             "measurements": list(no_cells((), None).table.columns),
         },
@@ -175,6 +187,18 @@ def make_plan(
     own_cells = settings["cells"]["segmenter"]["name"] == profile.segmenter
     has_cells = "cells" in parts or ("cells" in standing and bool(standing["cells"]["regions"]))
     fuser = profile.fuser(device) if own_cells and has_cells else None
+    keys = {
+        # Phrases and filter are worked out anew from the vectors; only these make vectors stale.
+        "patches": digest(
+            [base, *(settings["patches"][name] for name in _VECTORS), MIN_ON_SLIDE, MIN_TISSUE]
+        ),
+        "cells": digest(
+            [base, *(settings["cells"][name] for name in ("segmenter", "measurements")), tissue.digest]
+        ),
+    }
+    before = store.standing("cells")
+    if before and before["key"] == keys["cells"]:  # the tiles a batch of the first run, for the same bytes
+        settings["cells"]["batch"] = before["settings"]["batch"]
     return Plan(
         slide=slide_facts(slide, stain, tissue),
         grid=grid,
@@ -189,20 +213,7 @@ def make_plan(
         parts=parts,
         phrases=words,
         settings=settings,
-        keys={
-            # Phrases and filter are worked out anew from the vectors; only these make vectors stale.
-            "patches": digest(
-                [
-                    base,
-                    *(settings["patches"][name] for name in _VECTORS),
-                    MIN_ON_SLIDE,
-                    MIN_TISSUE,
-                ]
-            ),
-            "cells": digest(
-                [base, *(settings["cells"][name] for name in ("segmenter", "measurements")), tissue.digest]
-            ),
-        },
+        keys=keys,
         base=base,
     )
 

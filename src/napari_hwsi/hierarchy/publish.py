@@ -8,7 +8,7 @@ the columns come out with the same bytes. Memory is that of one region and a chu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,17 @@ from numpy.typing import NDArray
 from ..encoders import unit
 from ..tissue import PER_SIDE
 from .cell_arrays import TABLE, cells_from_arrays
+from .checksums import crc_of, put
 from .columns import Columns
 from .files import digest
 from .filter import filtered
 from .first_step import Tally
-from .fusion import FUSED, Fusion, fusion
+from .fusion import Fusion, fusion
 from .plan import PARTS, Plan, grid_facts
 from .regions import PATCH_ARRAYS, pooled
 from .seams import Seams
-from .store import DONE, NO_TISSUE, PENDING, Store
+from .store import ADAPTIVE_VECTORS, DONE, FUSED, NO_TISSUE, PENDING, REGION_VECTOR, Store
+from .verify import Damage
 
 PER_REGION = PER_SIDE**2
 
@@ -42,38 +44,53 @@ class Finished:
     waiting: frozenset[int]
 
 
-def finished(store: Store, plan: Plan, part: str) -> Finished:
-    """Return which regions of a part are finished under the plan's settings, in the columns or waiting."""
+def finished(store: Store, plan: Plan, part: str, lost: Iterable[int] = ()) -> Finished:
+    """Return which regions of a part are finished under the plan's settings, in the columns or waiting.
+
+    lost: those that are damaged in the columns.
+    """
     key = plan.keys[part]
     waiting = store.journal.regions(part, key) if part in plan.parts else []
-    published = store.sidecar(part) if store.exists() else None
-    standing = published["regions"] if published and published["key"] == key else []
+    published = store.standing(part)
+    standing = {*published["regions"]}.difference(lost) if published and published["key"] == key else ()
     return Finished(key, tuple(sorted({*standing, *waiting})), frozenset(waiting))
 
 
-def publish(store: Store, plan: Plan, unreadable: Mapping[int, Exception] | None = None) -> None:
+def publish(
+    store: Store,
+    plan: Plan,
+    unreadable: Mapping[int, Exception] | None = None,
+    damage: Damage | None = None,
+) -> None:
     """Bring the columns up to date with what is finished. Raises StoreError where they cannot be written.
 
-    unreadable: regions that were given up, and why.
+    unreadable: regions that were given up, and why. damage: what is damaged in the columns; all of them are
+    written anew then, without the regions that are lost.
     A part made under other settings is dropped then; but as long as nothing is finished under
     the new ones, the result is left as it is.
     """
-    parts = {part: finished(store, plan, part) for part in PARTS}
+    lost: Mapping[str, set[int]] = damage.lost if damage else {}
+    parts = {part: finished(store, plan, part, lost.get(part, ())) for part in PARTS}
     contents = {
-        "patches": digest([parts["patches"].key, parts["patches"].regions, plan.phrases]),
-        "cells": digest([parts["cells"].key, parts["cells"].regions]),
+        "patches": digest(
+            [parts["patches"].key, parts["patches"].regions, plan.phrases, plan.settings["patches"]]
+        ),
+        "cells": digest([parts["cells"].key, parts["cells"].regions, plan.settings["cells"]]),
     }
     reasons = _reasons(store, plan, parts, unreadable or {})
-    fused = fusion(store, plan, parts["patches"].regions, parts["cells"].regions)
+    done = (parts["patches"].regions, parts["cells"].regions)
+    fused = fusion(store, plan, *done, lost=lost.get(FUSED, ()))
     contents["ccaf"] = digest(fused.done)
     classes = hashlib.sha256(plan.tissue.classes.tobytes()).hexdigest()
     contents["all"] = digest([contents, plan.slide, plan.facts, reasons, classes])
-    if store.exists() and not fused.waiting and not any(state.waiting for state in parts.values()):
+    if damage:
+        store = Store(store.path, checked=False)
+    elif store.exists() and not fused.waiting and not any(state.waiting for state in parts.values()):
         stale = any(store.sidecar(part)["key"] != state.key for part, state in parts.items())
         if stale or store.sidecar("regions")["content"] == contents["all"]:
             return
     with store.journal.replacing() as folder:
-        _Draft(store, plan, parts, contents, reasons, fused, folder).write()
+        _Draft(store, plan, parts, contents, reasons, fused, folder).write(anew=bool(damage))
     store.journal.clear((*plan.parts, FUSED))
 
 
@@ -81,7 +98,7 @@ def _reasons(
     store: Store, plan: Plan, parts: Mapping[str, Finished], unreadable: Mapping[int, Exception]
 ) -> dict[str, str]:
     """Return why regions were left out, by region; what an earlier run gave up stays so until it is done."""
-    before = store.sidecar("regions") if store.exists() else None
+    before = store.standing("regions")
     left_out: dict[str, str] = before["left_out"] if before and before["base"] == plan.base else {}
     left_out = left_out | {str(region): str(error) for region, error in unreadable.items()}
     done = set.intersection(*({*state.regions} for state in parts.values()))
@@ -112,9 +129,10 @@ class _Draft:
         self._counts = np.full((regions, PER_REGION), -1, np.int32)
         self._n_cells = np.full(regions, -1, np.int32)
 
-    def write(self) -> None:
+    def write(self, anew: bool = False) -> None:
+        """Write the columns; those of cells only where they differ, unless all are wanted anew."""
         self._write_patches()
-        old = self._store.sidecar("cells") if self._store.exists() else None
+        old = None if anew or not self._store.exists() else self._store.sidecar("cells")
         if old is None or old["content"] != self._contents["cells"]:
             self._write_cells()
         else:
@@ -142,7 +160,9 @@ class _Draft:
     def _write_patches(self) -> None:
         plan, words = self._plan, unit(self._plan.encoder.encode_text(self._plan.phrases))
         width, count = plan.encoder.width, len(words)
-        group = self._group("patches", "patches", phrases=list(plan.phrases))
+        summed = [*PATCH_ARRAYS, ADAPTIVE_VECTORS, *([] if plan.regions is None else [REGION_VECTOR])]
+        group = self._group("patches", "patches", phrases=list(plan.phrases), columns=summed)
+        sums = np.zeros((len(plan.grid), len(summed)), np.uint32)
         columns = Columns(
             group,
             {
@@ -203,7 +223,11 @@ class _Draft:
                 n_patches=members[: len(own)].sum(1),
                 vectors=own,
             )
-            columns.append(region=np.full(PER_REGION, region), **patches, **chosen)
+            crc = columns.append(region=np.full(PER_REGION, region), **patches, **chosen)
+            crc[ADAPTIVE_VECTORS] = crc_of(own)
+            if whole is not None:
+                crc[REGION_VECTOR] = crc_of(whole)
+            sums[region] = [crc[name] for name in summed]
             by_patch.append(scores=chosen["relevance"][valid], boxes=patches["boxes"][valid])
             kept = [chosen["relevance"][chosen["selected"] & member] for member in members]
             by_region.append(
@@ -216,24 +240,24 @@ class _Draft:
                 self._for_slide += [self._vectors[region]] if not plan.adaptive else [*own]
         for each in (columns, by_patch, by_region, grown):
             each.close()
+        put(group, "sums", sums)
         group.attrs["two_steps"] = None if plan.first_step is None else tally.facts()
 
     def _write_cells(self) -> None:
         measurements, width = self._measured()
-        group = self._group("cells", "cells", measurements=measurements, token_width=width)
-        columns = Columns(
-            group,
-            {
-                "centroids": ("float32", (2,)),
-                "types": ("uint8", ()),
-                "probabilities": ("float32", ()),
-                "vertices": ("float32", (2,)),
-                "vertex_offsets": ("int64", ()),
-                "double": ("bool", ()),
-                **{f"{TABLE}{name}": ("float32", ()) for name in measurements},
-                **({"tokens": ("float32", (width,))} if width else {}),
-            },
-        )
+        layout: dict[str, tuple[str, tuple[int, ...]]] = {
+            "centroids": ("float32", (2,)),
+            "types": ("uint8", ()),
+            "probabilities": ("float32", ()),
+            "vertices": ("float32", (2,)),
+            "vertex_offsets": ("int64", ()),
+            **{f"{TABLE}{name}": ("float32", ()) for name in measurements},
+            **({"tokens": ("float32", (width,))} if width else {}),
+        }
+        facts = {"measurements": measurements, "token_width": width, "columns": list(layout)}
+        group = self._group("cells", "cells", **facts)
+        columns = Columns(group, layout | {"double": ("bool", ())})
+        sums = np.zeros((len(self._plan.grid), len(layout)), np.uint32)
         columns.append(vertex_offsets=np.zeros(1))
         rows, vertices = np.zeros(len(self._plan.grid), np.int64), 0
         names = self._plan.settings["cells"]["type_names"]
@@ -247,7 +271,8 @@ class _Draft:
                 region, cells_from_arrays({k: v for k, v in cells.items() if k != "tokens"}, names, mpp)
             )
             rows[region] = len(cells["centroids"])
-            columns.append(vertex_offsets=cells.pop("vertex_offsets")[1:] + vertices, **cells)
+            crc = columns.append(vertex_offsets=cells.pop("vertex_offsets")[1:] + vertices, **cells)
+            sums[region] = [crc.get(name, 0) for name in layout]
             vertices += len(cells["vertices"])
         double, self._counts = seams.resolve()
         done = self._counts[:, 0] >= 0
@@ -255,8 +280,9 @@ class _Draft:
         columns.append(double=double)
         columns.close()
         self._offsets = np.concatenate([[0], rows.cumsum()])
-        group.create_array("offsets", data=self._offsets)
-        group.create_array("patch_counts", data=self._counts)
+        put(group, "offsets", self._offsets)
+        put(group, "patch_counts", self._counts)
+        put(group, "sums", sums)
 
     def _measured(self) -> tuple[list[str], int]:
         """Return what is measured of each cell, and the width of its vector."""
@@ -299,7 +325,7 @@ class _Draft:
         by_patch.close()
         by_cell.close()
         for name, counts in zip(("patch_offsets", "cell_offsets"), rows, strict=True):
-            group.create_array(name, data=np.concatenate([[0], counts.cumsum()]))
+            put(group, name, np.concatenate([[0], counts.cumsum()]))
 
     def _patches_of(self, region: int) -> dict[str, NDArray[Any]]:
         state = self._parts["patches"]
@@ -347,7 +373,7 @@ class _Draft:
             "vectors": self._vectors,
         }
         for name, data in arrays.items():
-            group.create_array(name, data=data)
+            put(group, name, data)
 
     def _write_slide(self) -> None:
         tissue = self._plan.tissue
@@ -355,10 +381,10 @@ class _Draft:
         vectors = np.array(self._for_slide, np.float32).reshape(-1, width)
         mean = pooled(vectors, np.ones(len(vectors), bool))
         group = self._root.create_group("slide", attributes={**self._plan.slide})
-        group.create_array("vector", data=mean.astype(np.float32))
-        mask = group.create_array("tissue_mask", data=tissue.mask)
+        put(group, "vector", mean.astype(np.float32))
+        mask = put(group, "tissue_mask", tissue.mask, packed=True)
         mask.attrs["downsample"] = list(tissue.downsample)
-        group.create_array("artefacts", data=tissue.artefacts)
+        put(group, "artefacts", tissue.artefacts, packed=True)
 
 
 def bounds(boxes: NDArray[np.int64]) -> NDArray[np.int64]:

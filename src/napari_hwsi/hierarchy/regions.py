@@ -36,7 +36,7 @@ _BATCH = 32
 
 
 def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None]) -> Arrays:
-    """Return the arrays of a region's 256 patches, named as in :mod:`.store`.
+    """Return the arrays of a region's 256 patches, named as in ``docs/store.md``.
 
     Patches less than half on the slide, with less than a tenth of tissue, or with a pixel that cannot
     be read, are not valid and have zero vectors. With a two-step filter those that its first step sets aside
@@ -114,13 +114,20 @@ def pooled(vectors: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.
 def segment_region(
     plan: Plan, slide: Slide, region: int, segmenter: Segmenter, beat: Callable[[], None]
 ) -> Arrays:
-    """Return the cells of a region's tissue as arrays, named as in :mod:`.store`.
+    """Return the cells of a region's tissue as arrays, named as in ``docs/store.md``.
 
     Cells whose centroid lies in the region, whatever is segmented elsewhere; offsets count from
     the region's first vertex. ``beat`` is called after each tile.
     """
     box = plan.grid.region_box(region)
-    cells = segment_owned(slide, box, segmenter, progress=lambda _: beat(), tissue=plan.tissue)
+    cells = segment_owned(
+        slide,
+        box,
+        segmenter,
+        progress=lambda _: beat(),
+        tissue=plan.tissue,
+        batch=plan.settings["cells"]["batch"],
+    )
     return arrays_from_cells(cells)
 
 

@@ -1,89 +1,50 @@
 """The result on disk: ``<name>.hwsi.zarr``, a Zarr v3 hierarchy of columns.
 
-Everything can be read with plain zarr. Places are level-0 pixels, (y, x); R is the number of
-regions of the slide's whole grid, P = 256 rows for each region whose patches are done, N the
-cells, V the vertices of all contours, W the width of the patch vectors, G that of the region vectors,
-M the phrases, K the regions whose patches are done.
-
-==================================  ==================  ===========================================
-array                               type, shape         meaning
-==================================  ==================  ===========================================
-slide/vector                        float32 (G,)        mean of the region vectors, adaptive ones where grown
-slide/tissue_mask                   bool (y, x)         at attribute ``downsample``; no artefacts
-slide/artefacts                     uint8 (y, x)        0, or the number of the kind (``ARTEFACTS``)
-regions/boxes                       int64 (R, 4)        y0, x0, y1, x1
-regions/tissue_fraction, on_slide   float32 (R,)        shares of the region's area
-regions/patches, cells              uint8 (R,)          0 pending, 1 done, 2 no tissue
-regions/n_cells                     int32 (R,)          −1 where not done
-regions/n_redundant                 int32 (R,)          patches the paper's rule would drop, −1
-regions/vectors                     float32 (R, G)      of the encoder of regions, or the mean of the valid
-                                                        patch vectors; 0 where no patch is valid
-patches/region, patch               int32, int16 (P,)   row order: by region, then patch
-patches/boxes                       int64 (P, 4)
-patches/tissue_fraction, on_slide   float32 (P,)        shares of the patch's area
-patches/readable                    bool (P,)           all its pixels could be decoded, where tried
-patches/valid                       bool (P,)           takes part in the filter
-patches/set_aside                   bool (P,)           by the first step of a two-step filter: not valid
-patches/encoded                     bool (P,)           has a vector: valid, or set aside and audited
-patches/adaptive                    int16 (P,)          its adaptive region in its square, −1 for none
-patches/selected, rank              bool, int16 (P,)    kept; 0 = most relevant of its region, −1; adaptive
-                                                        regions of a square follow one another
-patches/relevance, redundancy       float32 (P,)        mean cosine to phrases, to other patches
-patches/redundant                   bool (P,)           dropped by the paper's rule
-patches/scores                      float32 (P, M)      cosine to each phrase
-patches/vectors                     float32 (P, W)      0 where not encoded
-adaptive/region, number             int32, int16 (A,)   square of each adaptive region, and number in it
-adaptive/boxes                      int64 (A, 4)        bounding boxes of their patches
-adaptive/n_patches                  int32 (A,)          patches with tissue
-adaptive/vectors                    float32 (A, G)      as regions/vectors, of their patches alone
-cells/offsets                       int64 (R + 1,)      rows of region i: offsets[i] to offsets[i + 1]
-cells/centroids                     float32 (N, 2)
-cells/types, probabilities          uint8, f32 (N,)
-cells/vertices, vertex_offsets      f32 (V, 2), int64   contour i: offsets [i] to [i + 1], (N + 1,)
-cells/table/…                       float32 (N,)        the measurements, named with their units
-cells/tokens                        float32 (N, T)      the segmenter's vectors, where it gives any
-cells/double                        bool (N,)           found from both sides of a seam: not counted
-cells/patch_counts                  int32 (R, 256)      cells of each patch, −1 where not done
-attention/filter/patch/…            scores, boxes       relevance of the valid patches
-attention/filter/region/…           scores, boxes (K,)  mean relevance of the kept patches of the regions,
-                                                        (A,) of the adaptive ones where grown
-attention/ccaf/cell/…               scores, boxes (F,)  share of each fused cell in the attention of its
-                                                        patch, the mean of the heads; ``rows`` in cells
-ccaf/region, patch                  int32, int16 (S,)   kept patches whose cells are fused, by region, rank
-ccaf/n_cells                        int32 (S,)          of them; they follow one another in attention/ccaf
-ccaf/tokens                         float32 (S, C)      the cell token of each, 0 where it has no cell
-ccaf/patch_offsets, cell_offsets    int64 (R + 1,)      rows of region i here, and in attention/ccaf
-==================================  ==================  ===========================================
+Everything can be read with plain zarr; ``docs/store.md`` lists the arrays with their shapes and units. Places
+are level-0 pixels, (y, x).
 
 The attributes of each group are its sidecar of facts: its settings, the ``key`` that is
 their hash together with that of the inputs, and ``content``, which names the state of its
 arrays. The root holds the format, the slide's fingerprint and the software. Times stand
-apart, in the attributes of ``log``. Row order depends on the grid alone.
+apart, in the attributes of ``log``. Row order depends on the grid alone. What is damaged is
+found by its checksum (:mod:`.checksums`) when it is read; the next run of analyze makes it anew.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from ..errors import StoreError
+from ..disk import write_whole
+from ..errors import DamagedError, StoreError
 from ..home import home
 from ..slides import Slide
+from ..tissue import PER_SIDE
+from .checksums import crc_of, damaged_rows, facts_of, rows_of, salvaged, seal, unseal
 from .files import storing
 from .journal import WORK, Journal
 
 T = TypeVar("T")
 
 FORMAT = "hwsi"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
+FUSED = "ccaf"
+"""The group of the fused cells, and their part of the journal."""
+REGION_VECTOR, ADAPTIVE_VECTORS = "region_vector", "adaptive_vectors"
+"""The columns of ``patches/sums`` about the region's rows in ``regions/vectors`` and ``adaptive/vectors``."""
+_OF_PATCHES = {
+    "regions/vectors": ("patches", REGION_VECTOR),
+    "adaptive/vectors": ("patches", ADAPTIVE_VECTORS),
+    "adaptive/region": ("patches", "offsets"),
+}
+GROUPS = ("slide", "regions", "patches", "adaptive", "cells", "ccaf", "attention")
 PENDING, DONE, NO_TISSUE = 0, 1, 2
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -110,9 +71,11 @@ def has_result(path: str | Path) -> bool:
 class Store:
     """A result folder, for reading; :mod:`.publish` writes it, with the :class:`Journal`'s lock held."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, checked: bool = True) -> None:
+        """checked: whether what is damaged is refused; else rows come as they are on the disk."""
         self.path = Path(path).expanduser()
         self.journal = Journal(self.path)
+        self._rows = rows_of if checked else salvaged
 
     def exists(self) -> bool:
         """Return whether there is a result.
@@ -142,7 +105,7 @@ class Store:
         """
         if not self.exists():
             raise StoreError(f"There is no result at {self.path}. Make one with analyze, or check the path.")
-        facts = self._at("zarr.json", _attributes)
+        facts = self._at("zarr.json", _root)
         if facts.get("format") != FORMAT:
             raise StoreError(
                 f"{self.path} is a Zarr folder, but not a result of napari-hwsi. Choose another path."
@@ -154,21 +117,39 @@ class Store:
             )
         return facts
 
+    def owner(self) -> str:
+        """Return the fingerprint of the slide that the result is of, which stands in two places.
+
+        Raises StoreError as :meth:`facts` does.
+        """
+        try:
+            return str(self.facts()["fingerprint"])
+        except DamagedError:
+            return str(self.sidecar("slide")["fingerprint"])
+
     def sidecar(self, group: str) -> dict[str, Any]:
         """Return the facts of one group."""
-        return self._at(group, lambda place: _attributes(place / "zarr.json"))
+        return self._at(group, facts_of)
+
+    def standing(self, group: str) -> dict[str, Any] | None:
+        """Return the facts of a group that a run can build on, None where there are none, or damaged ones."""
+        try:
+            return self.sidecar(group) if self.exists() else None
+        except DamagedError:
+            return None
 
     def read(self, array: str, rows: slice = slice(None)) -> NDArray[Any]:
-        """Return an array, or some of its rows, by its path such as 'patches/vectors'."""
+        """Return an array, or some of its rows, by its path such as 'patches/vectors'.
+
+        Raises DamagedError, naming the regions, where a checksum does not fit.
+        """
         group, _, name = array.partition("/")
-        return self._at(
-            group, lambda place: np.asarray(zarr.open_array(str(place), path=name, mode="r")[rows]), name
-        )
+        return self._at(group, lambda place: self._rows(place / name, rows), name)
 
     def array_facts(self, array: str) -> dict[str, Any]:
         """Return the attributes of an array."""
         group, _, name = array.partition("/")
-        return self._at(group, lambda place: _attributes(place / name / "zarr.json"), name)
+        return self._at(group, lambda place: facts_of(place / name), name)
 
     @property
     def token_width(self) -> int:
@@ -191,6 +172,7 @@ class Store:
         tokens: with their vectors, where they have any.
         """
         offsets = self.read("cells/vertex_offsets", slice(rows.start, rows.stop + 1))
+        offsets[: not rows.start] = 0  # of no region, so nothing vouches for it when rows are salvaged
         names = [*self.cell_columns(), *(["tokens"] if tokens and self.token_width else [])]
         return {
             **{name: self.read(f"cells/{name}", rows) for name in names},
@@ -198,14 +180,62 @@ class Store:
             "vertex_offsets": offsets - offsets[0],
         }
 
-    def note_run(self, started: datetime, regions: Sequence[int]) -> None:
-        """Add a run to the log: when, and how many regions it was about."""
+    def lost(self, array: str, rows: Sequence[slice] | None = None) -> tuple[str, set[int]]:
+        """Return the part that a damaged array belongs to, and the regions that are to be made anew for it.
+
+        These are the regions whose rows do not fit their sums; all, where that cannot be told; none, where
+        the array is worked out from others. rows: those in damaged chunks, None where it cannot be read.
+        """
+        group, _, name = array.partition("/")
+        if FUSED in (group, name.partition("/")[0]):  # quickly made, so all of it
+            return FUSED, {int(region) for region in (self.standing(FUSED) or {"keys": ()})["keys"]}
+        part, column = _OF_PATCHES.get(array, (group, name))
+        facts = self.standing(part) or {}
+        everything = {*facts.get("regions", ())}
+        if column == "offsets":  # nothing else says where a region's rows are
+            return part, everything
+        if column not in facts.get("columns", ()):
+            return part, set()
+        if rows is None:
+            return part, everything
+        try:
+            sums = self.read(f"{part}/sums")[:, facts["columns"].index(column)]
+            bounds = self._bounds(part, column, sorted(everything))
+        except (DamagedError, ValueError, FileNotFoundError):
+            return part, everything
+        values = salvaged(self.journal.place(group) / name)
+        return part, {r for r, where in bounds.items() if crc_of(values[where]) != sums[r]}
+
+    def _bounds(self, part: str, column: str, regions: Sequence[int]) -> dict[int, slice]:
+        """Return the rows of each region in a column of its part."""
+        if column == REGION_VECTOR:
+            return {region: slice(region, region + 1) for region in regions}
+        if column == ADAPTIVE_VECTORS:
+            ends = np.searchsorted(self.read("adaptive/region"), regions, "right").tolist()
+            return {r: slice(a, b) for r, a, b in zip(regions, [0, *ends], ends, strict=False)}
+        if part == "patches":
+            each = PER_SIDE**2
+            return {region: slice(i * each, (i + 1) * each) for i, region in enumerate(regions)}
+        offsets = self.read("cells/offsets")
+        if column == "vertex_offsets":
+            offsets = offsets + 1
+        if column == "vertices":
+            offsets = salvaged(self.journal.place(part) / "vertex_offsets")[offsets]
+        return {region: slice(int(offsets[region]), int(offsets[region + 1])) for region in regions}
+
+    def note_run(self, started: datetime, regions: Sequence[int], settings: Mapping[str, Any]) -> None:
+        """Add a run to the log: when, how many regions it was about, and how it was asked for."""
+        try:
+            before = self.sidecar("log")["runs"] if self.journal.place("log/zarr.json").exists() else []
+        except DamagedError:  # nothing but the times of earlier runs is lost
+            before = []
+        times = {"started": started, "finished": datetime.now(UTC)}
+        run = {name: time.isoformat(timespec="seconds") for name, time in times.items()}
+        runs = [*before, {**run, "regions": len(regions), **settings}]
         with storing(self.path):
-            log = zarr.open_group(str(self.path), path="log", mode="a")
-            runs = [*cast(list[Any], log.attrs.get("runs", []))]
-            times = {"started": started, "finished": datetime.now(UTC)}
-            run = {name: time.isoformat(timespec="seconds") for name, time in times.items()}
-            log.attrs["runs"] = [*runs, run | {"regions": len(regions)}]
+            (self.path / "log").mkdir(exist_ok=True)
+            document = {"attributes": {"runs": runs}, "zarr_format": 3, "node_type": "group"}
+            write_whole(self.path / "log" / "zarr.json", seal(document))
 
     def _at(self, group: str, read: Callable[[Path], T], name: str = "") -> T:
         """Read where a group or file is now; a run that publishes meanwhile moves it at most twice."""
@@ -215,12 +245,39 @@ class Store:
                 return read(place)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 if not moves_left:
-                    raise StoreError(
-                        f"The result {self.path} is damaged at {place / name}: {error}. "
-                        "Delete it and analyse the slide again."
-                    ) from error
+                    raise self._refusal(group, name, error) from error
         raise AssertionError("not reached")
 
+    def _refusal(self, group: str, name: str, error: Exception) -> StoreError:
+        array = f"{group}/{name}" if name else group
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            return StoreError(f"{array} of {self.path} cannot be read: {error.strerror or error}. Try again.")
+        regions: set[int] = set()
+        if name:
+            _, regions = self.lost(array, damaged_rows(self.journal.place(group) / name))
+        where = f", {region_words(regions)}" if regions else ""
+        return DamagedError(
+            f"The result {self.path} is damaged in {array}{where} ({str(error).rstrip('.')}). "
+            "Analyse its slide again: what is damaged is made anew, the rest is kept."
+        )
 
-def _attributes(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text())["attributes"])
+
+def region_words(regions: set[int]) -> str:
+    """Return regions in words, such as 'regions 3 to 5 and 8'."""
+    starts = sorted(region for region in regions if region - 1 not in regions)
+    ends = sorted(region for region in regions if region + 1 not in regions)
+    spans = [str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
+    listed = " and ".join([", ".join(spans[:-1]), spans[-1]] if len(spans) > 1 else spans)
+    return f"region{'s' if len(regions) > 1 else ''} {listed}"
+
+
+def _root(file: Path) -> dict[str, Any]:
+    """Return the facts of a result; those of another Zarr folder or an older format come unchecked."""
+    content = file.read_bytes()
+    try:
+        return dict(unseal(content)["attributes"])
+    except ValueError:
+        facts = dict(json.loads(content).get("attributes", {}))
+        if "crc32" in facts or facts.get("format_version") == FORMAT_VERSION:
+            raise
+        return facts

@@ -1,0 +1,148 @@
+"""Checksums: what tells a damaged file of a result from a sound one.
+
+Each chunk of an array ends with the CRC-32C of Zarr's own codec of that name, so any reader of Zarr finds
+what is damaged there. Each ``zarr.json`` names, as the attribute ``crc32``, the CRC-32 of its bytes with
+eight zeros in that place; as ``holds`` a group names its arrays, so that a lost one is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+_SEAL = re.compile(rb'"crc32": "([0-9a-f]{8})"')
+_BLANK = b'"crc32": "00000000"'
+_UNCHANGED: dict[str, Any] = {"compressors": [Crc32cCodec()], "config": {"write_empty_chunks": True}}
+_PACKED = _UNCHANGED | {"compressors": [ZstdCodec(level=0), Crc32cCodec()]}
+
+
+def seal(document: dict[str, Any]) -> bytes:
+    """Return the content of a ``zarr.json`` with its checksum among the attributes."""
+    blank = document | {"attributes": document.get("attributes", {}) | {"crc32": "00000000"}}
+    content = json.dumps(blank, indent=2).encode()
+    return content.replace(_BLANK, b'"crc32": "%08x"' % zlib.crc32(content))
+
+
+def unseal(content: bytes) -> dict[str, Any]:
+    """Return what a ``zarr.json`` says. Raises ValueError where it is not as :func:`seal` made it."""
+    found = _SEAL.search(content)
+    if found is None or zlib.crc32(content.replace(found[0], _BLANK)) != int(found[1], 16):
+        raise ValueError("its checksum does not fit")
+    return dict(json.loads(content))
+
+
+def seal_tree(root: Path) -> None:
+    """Seal every ``zarr.json`` under ``root``; that of a group names its arrays, but for the root's."""
+    arrays: list[Path] = []
+    for file in sorted(root.rglob("zarr.json"), key=lambda file: len(file.parts), reverse=True):
+        document = json.loads(file.read_bytes())
+        if document["node_type"] == "array":
+            arrays.append(file.parent)
+        elif file.parent != root:
+            inside = [array for array in arrays if array.is_relative_to(file.parent)]
+            holds = sorted(array.relative_to(file.parent).as_posix() for array in inside)
+            document["attributes"] = document.get("attributes", {}) | {"holds": holds}
+        file.write_bytes(seal(document))
+
+
+def arrays_in(group: Path) -> list[str]:
+    """Return the names of the arrays of a group by their chunks: its facts may be damaged."""
+    return sorted(
+        chunks.parent.relative_to(group).as_posix() for chunks in group.rglob("c") if chunks.is_dir()
+    )
+
+
+def new_array(
+    group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> zarr.Array[Any]:
+    """Create an array whose chunks lie on the disk as they are in memory, each with its checksum."""
+    return group.create_array(
+        name, shape=shape, chunks=tuple(max(1, n) for n in chunks), dtype=dtype, **_UNCHANGED
+    )
+
+
+def put(group: zarr.Group, name: str, data: NDArray[Any], packed: bool = False) -> zarr.Array[Any]:
+    """Create an array of one chunk with its checksum; packed: compressed."""
+    codecs = _PACKED if packed else _UNCHANGED
+    array = group.create_array(
+        name, shape=data.shape, chunks=tuple(max(1, n) for n in data.shape), dtype=data.dtype, **codecs
+    )
+    array[...] = data
+    return array
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Return the attributes of a group or array. Raises OSError, and ValueError where they are damaged."""
+    return dict(unseal((folder / "zarr.json").read_bytes())["attributes"])
+
+
+def rows_of(folder: Path, rows: slice = slice(None)) -> NDArray[Any]:
+    """Return rows of an array. Raises OSError, and ValueError where a chunk of them is damaged or lost."""
+    facts_of(folder)
+    array = zarr.open_array(str(folder), mode="r")
+    for chunk, _ in _chunks(folder, array, rows):
+        if not chunk.exists():  # Zarr would fill in zeros
+            raise ValueError(f"chunk {chunk.relative_to(folder)} is missing")
+    return np.asarray(array[rows])
+
+
+def salvaged(folder: Path, rows: slice = slice(None)) -> NDArray[Any]:
+    """Return rows of an array that is not packed, in spite of its checksums; 0 where chunks are cut short.
+
+    Raises OSError, and ValueError where even its ``zarr.json`` is damaged.
+    """
+    facts_of(folder)
+    array = zarr.open_array(str(folder), mode="r")
+    start, stop, _ = rows.indices(array.shape[0])
+    out = np.zeros((max(stop - start, 0), *array.shape[1:]), array.dtype)
+    for chunk, held in _chunks(folder, array, rows):
+        size = int(np.prod(array.chunks)) * array.dtype.itemsize
+        content = chunk.read_bytes()[:size] if chunk.exists() else b""
+        values = np.frombuffer(content.ljust(size, b"\0"), array.dtype).reshape(array.chunks)
+        low, high = max(held.start, start), min(held.stop, stop)
+        out[low - start : high - start] = values[low - held.start : high - held.start]
+    return out
+
+
+def damaged_rows(folder: Path) -> list[slice] | None:
+    """Return which rows of an array lie in damaged or lost chunks, None where nothing of it can be read.
+
+    Raises OSError where a file that is there does not answer.
+    """
+    try:
+        facts_of(folder)
+        array = zarr.open_array(str(folder), mode="r")
+    except (ValueError, FileNotFoundError):
+        return None
+    found = []
+    for _, held in _chunks(folder, array, slice(None)):
+        try:
+            rows_of(folder, held)
+        except ValueError:
+            found.append(held)
+    return found
+
+
+def crc_of(values: NDArray[Any]) -> int:
+    """Return the CRC-32 of the bytes of values as they lie in a chunk that is not packed."""
+    return zlib.crc32(np.ascontiguousarray(values).data)
+
+
+def _chunks(folder: Path, array: zarr.Array[Any], rows: slice) -> Iterator[tuple[Path, slice]]:
+    """Yield the files of the chunks that rows lie in, and the rows of each; all arrays are cut along rows."""
+    start, stop, _ = rows.indices(array.shape[0])
+    each = array.chunks[0]
+    if start >= stop or 0 in array.shape:
+        return
+    for i in range(start // each, -(-stop // each)):
+        name = "/".join(["c", str(i), *["0"] * (array.ndim - 1)])
+        yield folder / name, slice(i * each, min((i + 1) * each, array.shape[0]))
