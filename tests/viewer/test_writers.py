@@ -79,6 +79,12 @@ def test_shapes_and_points_are_objects_in_level_0_pixels(on_slide, tmp_path: Pat
     assert found[0]["properties"]["classification"]["name"] == "tumour"
     ring = np.array(found[0]["geometry"]["coordinates"][0])
     assert (ring.min(0).tolist(), ring.max(0).tolist()) == ([80.5, 40.5], [160.5, 120.5])
+    crossing = np.array([[0, 0], [9, 9], [0, 9], [9, 0]], float)
+    shapes.add([crossing], shape_type="polygon")
+    before = (tmp_path / "shapes.geojson").read_bytes()
+    with pytest.raises(StoreError, match=r"Shape 3 of layer 'tumour' crosses itself"):
+        shapes.save(str(tmp_path / "shapes.geojson"))
+    assert (tmp_path / "shapes.geojson").read_bytes() == before
     points = viewer.add_points(
         [[10, 20.0]],
         features={"grade": [3.0], "who": ["A"]},

@@ -19,6 +19,7 @@ from napari_hwsi.viewer import show_slide, visible_box
 from napari_hwsi.viewer.layers import cells_data, show
 from napari_hwsi.viewer.nuclei import Nuclei, _click, nuclei_of
 from napari_hwsi.widgets.commands import open_dock
+from napari_hwsi.widgets.nuclei_table import NucleiModel, NucleiTable
 from napari_hwsi.widgets.plots import DENSE, Plot
 from napari_hwsi.widgets.table_dock import TableDock
 
@@ -113,6 +114,24 @@ def test_a_lasso_in_the_scatter_selects_on_the_slide(shown: Shown, qtbot: Any) -
     assert np.flatnonzero(plot.selected).tolist() == [0, 3, 6]
     dock.tabs.setCurrentIndex(1)
     assert dock.histogram.counts.sum() == 9
+
+
+def test_all_rows_are_selected_without_asking_each(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 20_000
+    centroids = np.random.default_rng(0).uniform(0, 9000, (count, 2)).astype(np.float32)
+    cells = Cells.of((np.array([[0, 0], [0, 4], [4, 4]], np.float32) + place for place in centroids), mpp=0.5)
+    table, chosen = NucleiTable(), []
+    qtbot.addWidget(table)
+    table.rows_model.show(cells)
+    table.chosen.connect(chosen.append)
+    table.show()
+    asked = []
+    counted = NucleiModel.rowCount
+    monkeypatch.setattr(NucleiModel, "rowCount", lambda *a: asked.append(None) or counted(*a))
+    qtbot.keyClick(table, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    table.grab()
+    assert len(chosen[-1]) == count
+    assert len(asked) < count / 10
 
 
 def test_many_points_are_a_density(qtbot: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import operator
-from collections.abc import Callable
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+_BACKTICKS = re.compile(r"`([^`]*)`|\"[^\"]*\"|'[^']*'")
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,17 +38,28 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 def matching(cells: Cells, expression: str) -> NDArray[np.bool_]:
     """Return which cells fit an expression, bool (N,); all fit an empty one.
 
-    Such as ``area_um2 > 40 and type == "lymphocyte"``: names of columns, ``type`` and ``probability``,
-    numbers and words in quotes, comparisons, ``and``, ``or``, ``not``, ``+ - * /`` and brackets. What
-    was not measured fits no comparison but ``!=``. Raises InputError for anything else.
+    Such as ``area_um2 > 40 and type == "lymphocyte"``: names of columns, in `backticks` where they are
+    more than a word (:func:`in_filter`), ``type`` and ``probability``, numbers and words in quotes,
+    comparisons, ``and``, ``or``, ``not``, ``+ - * /`` and brackets. What was not measured fits no comparison
+    but ``!=``. Raises InputError for anything else.
     """
     text = expression.strip()
     if not text:
         return np.ones(len(cells), bool)
+    quoted: dict[str, str] = {}  # names in backticks, by what stands in for them
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] is None:  # words
+            return match[0]
+        stand_in = f"quoted_{len(quoted)}_"
+        quoted[stand_in] = match[1]
+        return stand_in
+
     try:
-        tree = ast.parse(text, mode="eval").body
+        plain = _BACKTICKS.sub(replaced, text)
+        tree = ast.parse(plain, mode="eval").body
         with np.errstate(all="ignore"):
-            found = _Reader(cells, text).value(tree)
+            found = _Reader(cells, plain, quoted).value(tree)
     except InputError:
         raise
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
@@ -54,6 +69,13 @@ def matching(cells: Cells, expression: str) -> NDArray[np.bool_]:
     if _kind(found) != "truth":
         raise InputError(f"The filter {text!r} is neither true nor false. Compare it, such as area_um2 > 40.")
     return np.broadcast_to(found, len(cells)).copy()
+
+
+def in_filter(name: str) -> str:
+    """Return how a column is written in :func:`matching`."""
+    plain = name.isidentifier() and not keyword.iskeyword(name)
+    # Python reads the micro sign in a name as the Greek letter.
+    return name if plain and unicodedata.normalize("NFKC", name) == name else f"`{name}`"
 
 
 def column_values(cells: Cells, name: str) -> NDArray[Any]:
@@ -92,13 +114,13 @@ def inside_lasso(points: ArrayLike, lasso: ArrayLike) -> NDArray[np.bool_]:
 class _Reader:
     """Works an expression out over all cells at once."""
 
-    def __init__(self, cells: Cells, text: str) -> None:
-        self._cells, self._text = cells, text
+    def __init__(self, cells: Cells, text: str, quoted: Mapping[str, str]) -> None:
+        self._cells, self._text, self._quoted = cells, text, quoted
 
     def value(self, node: ast.expr) -> Any:
         """Return what a part of the expression comes to: (N,) or one value."""
         if isinstance(node, ast.Name):
-            return column_values(self._cells, node.id)
+            return column_values(self._cells, self._quoted.get(node.id, node.id))
         if isinstance(node, ast.Constant) and isinstance(node.value, bool | str):
             return node.value
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
@@ -138,7 +160,10 @@ class _Reader:
         return np.asarray(value)
 
     def _source(self, node: ast.expr) -> str:
-        return ast.get_source_segment(self._text, node) or self._text
+        words = ast.get_source_segment(self._text, node) or self._text
+        for stand_in, name in self._quoted.items():
+            words = words.replace(stand_in, f"`{name}`")
+        return words
 
     def _usage(self) -> str:
         return "It takes columns, numbers, words in quotes, comparisons, and, or, not, + - * / and brackets."

@@ -32,7 +32,7 @@ def drawn_area(viewer: ViewerModel, layer: Layer) -> Any:
     areas = []
     if drawing is not None:
         which = sorted(drawing.selected_data) or range(len(drawing.data))
-        areas = [_area(places, _called(drawing, i)) for i, places in _outlines(drawing, layer, which)]
+        areas = [area_of(places, _called(drawing, i)) for i, places in _outlines(drawing, layer, which)]
     area = shapely.union_all(areas)
     if area.is_empty or not area.area > 0:
         raise InputError("Nothing is drawn. Add a Shapes layer and draw a rectangle, ellipse or polygon.")
@@ -53,7 +53,7 @@ def drawn_outlines(viewer: ViewerModel, layer: Layer) -> tuple[dict[str, NDArray
         given = drawing.features.get("name")
         for i, places in _outlines(drawing, layer, range(len(drawing.data))):
             try:
-                area = _area(places, _called(drawing, i))
+                area = area_of(places, _called(drawing, i))
             except InputError as error:
                 refused.append(str(error))
                 continue
@@ -79,8 +79,11 @@ def _called(drawing: ShapesLayer, i: int) -> str:
     return f"Shape {i} of layer {drawing.name!r}"
 
 
-def _area(places: NDArray[Any], name: str) -> Any:
-    """Return the area within an outline (M, 2), (y, x). Raises InputError where it crosses itself."""
+def area_of(places: NDArray[Any], name: str) -> Any:
+    """Return the area within an outline (M, 2), (y, x), empty of one that was drawn as a line.
+
+    Raises InputError, with the name in it, where it crosses itself.
+    """
     area = shapely.Polygon(places[:, ::-1])
     if area.is_valid:
         return area

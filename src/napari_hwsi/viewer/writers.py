@@ -23,7 +23,7 @@ from ..cells import Cells, Contours, trace, write_cells, write_objects
 from ..errors import InputError, StoreError
 from ..slides import Slide
 from ..units import Mpp
-from .drawn import outline_of
+from .drawn import area_of, outline_of
 from .state import PART, SLIDE, active_slide
 
 _MICROMETRE = "micrometer"
@@ -55,14 +55,19 @@ def write_points(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 
 def write_shapes(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write shapes with their features as GeoJSON annotations; lines and paths stay lines."""
+    """Write shapes with their features as GeoJSON annotations; lines and paths stay lines.
+
+    Raises StoreError, also for a shape that crosses itself: what is inside it would be a guess.
+    """
     layer = ShapesLayer(data, **attributes)
     slide, shapes = _slide(attributes), []
-    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
+    for i, (corners, kind) in enumerate(zip(layer.data, layer.shape_type, strict=True)):
         outline = outline_of(corners[:, -2:], kind)
-        places = _on_slide(layer, corners[:, -2:] if outline is None else outline, slide)[:, ::-1]
-        area = None if outline is None else shapely.make_valid(shapely.Polygon(places))
-        shapes.append(shapely.LineString(places) if area is None else area)
+        places = _on_slide(layer, corners[:, -2:] if outline is None else outline, slide)
+        with _said():
+            area = None if outline is None else area_of(places, f"Shape {i} of layer {layer.name!r}")
+        line = area is None or area.is_empty
+        shapes.append(shapely.LineString(places[:, ::-1]) if line else area)
     _write(path, layer, shapes)
     return [path]
 

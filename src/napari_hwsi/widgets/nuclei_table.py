@@ -18,7 +18,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QTableView
 
 from ..cells import Cells
-from ..cells.selection import column_values
+from ..cells.selection import column_values, in_filter
 from ..viewer.colours import PROBABILITY, TYPE, title_of
 
 _ROW = "nucleus"
@@ -94,7 +94,7 @@ class NucleiModel(QAbstractTableModel):
             return None
         name = self.columns[section]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{name}: this name stands for it in the filter." if name != _ROW else name
+            return f"{in_filter(name)} stands for it in the filter." if name != _ROW else name
         return title_of(name) if role == Qt.ItemDataRole.DisplayRole else None
 
     def _column(self, name: str) -> NDArray[Any]:
@@ -131,6 +131,8 @@ class NucleiTable(QTableView):
         header, numbers = self.horizontalHeader(), self.verticalHeader()
         assert header is not None
         assert numbers is not None
+        # A heading asks of each row whether it is selected, for a look of its own: minutes for a million.
+        header.setSelectionModel(QItemSelectionModel(self.rows_model, self))
         header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
         numbers.setVisible(False)

@@ -68,8 +68,8 @@ NEW_TYPE = "The type of nuclei that you paint where none was."
 
 FILTER = (
     'Which nuclei are listed, such as area_um2 > 40 and type == "lymphocyte"; Enter applies it.\n'
-    "Names of columns (rest the pointer on a heading), type and probability, numbers, words in quotes,\n"
-    "comparisons, and, or, not, + - * / and brackets."
+    "Names of columns, in `backticks` where they are more than a word (rest the pointer on a heading), type\n"
+    "and probability, numbers, words in quotes, comparisons, and, or, not, + - * / and brackets."
 )
 NUCLEI_TABLE = (
     "A heading sorts. What is selected here is selected on the slide, and the reverse.\n"
