@@ -140,17 +140,31 @@ def test_grouping_by_region() -> None:
 
 
 def test_an_atlas_of_a_result(piece: Path, tmp_path: Path) -> None:
-    result = hwsi.analyze(piece, tmp_path / "piece.hwsi.zarr", parts=["patches"])
+    result = hwsi.analyze(piece, tmp_path / "piece.hwsi.zarr", segmenter="classical")
     atlas = Atlas.of(result)
     patches = result.patches[result.patches["valid"]]
-    assert len(atlas.patches) == len(patches)
-    assert atlas.widths["patch"] == result.patch_vectors.shape[1]
-    view = atlas.see()
-    assert len(view.patch) == len(result.selected_patches)
-    assert len(view.cell) == 0  # this profile fuses none
-    assert {tuple(box) for box in view.patch.boxes} == {
-        tuple(box) for box in result.selected_patches[["y0", "x0", "y1", "x1"]].to_numpy()
-    }
-    batch = as_batch([view], {s: n for s, n in atlas.widths.items() if n})
-    assert not batch.masks["patch"][0].logical_not().any()
+    assert len(atlas.patches) == len(patches) == len(atlas.cells)  # none are fused, so all are measured
     assert atlas.mpp == (0.499, 0.499)
+    view = atlas.see()
+    kept = result.selected_patches[["y0", "x0", "y1", "x1"]].to_numpy()
+    assert {tuple(box) for box in view.patch.boxes} == {tuple(box) for box in kept}
+    assert view.cells_of.tolist() == list(range(len(view.patch)))
+    batch = as_batch([view], atlas.widths)
+    assert not batch.masks["patch"][0].logical_not().any()
+
+    row = int(patches["n_cells"].to_numpy(int).argmax())
+    y0, x0, y1, x1 = patches[["y0", "x0", "y1", "x1"]].to_numpy()[row]
+    y, x = result.cells.centroids.T
+    own = result.cells.table[(y >= y0) & (y < y1) & (x >= x0) & (x < x1)]
+    told = atlas.cells.vectors[row]
+    assert told[0] == pytest.approx(len(own) / 50)
+    assert told[2] == pytest.approx(((np.log(own["area_um2"]) - 3.7) / 0.5).clip(-4, 4).mean(), abs=1e-4)
+    assert told[4] == pytest.approx((own["eccentricity"] - 0.65).div(0.2).clip(-4, 4).mean(), abs=1e-4)
+    assert told[-5:].sum() == pytest.approx(1)
+    assert told[-1] == pytest.approx((own["area_um2"] > 90).mean())
+    counts_told = np.rint(atlas.cells.vectors[:, 0] * 50).astype(int)
+    assert counts_told.tolist() == patches["n_cells"].to_numpy(int).tolist()
+    assert not atlas.cells.vectors[counts_told == 0].any()
+
+    bare = hwsi.analyze(piece, tmp_path / "bare.hwsi.zarr", parts=["patches"])
+    assert Atlas.of(bare).widths["cell"] == 0

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from napari_hwsi import model
 from napari_hwsi.cli import main
-from napari_hwsi.errors import Cancelled, InputError, WeightsError
+from napari_hwsi.errors import Cancelled, InputError, MissingDependencyError, WeightsError
 from napari_hwsi.progress import Step
 from napari_hwsi.training.config import packaged_configs, read_config
 from napari_hwsi.training.shelf import Shelf
@@ -101,25 +102,57 @@ def test_stage_three_stands_on_stage_two(
     slides: Path, second: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(WeightsError, match="Stage 3 goes on from stage 2"):
-        train("stage3", read_config(write_config(slides, "alone")))
+        train("stage3", read_config(write_config(slides, "alone", True)))
     lora = {"rank": 4, "alpha": 8, "targets": ["q_proj", "v_proj"]}
     start = str(second.folder)
     changes = {"language": {"trains": "lora", "lora": lora}, "schedule__precision": "bf16"}
-    file = write_config(slides, "third", start=start, **changes)
+    file = write_config(slides, "third", True, start=start, **changes)
     assert main(["train", "stage3", str(file), "--device", "cpu", "--set", "schedule.steps=2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     facts = json.loads((Path(told["model"]) / "config.json").read_text())
     assert facts["about"]["from"] == {"stage": "stage2", "hash": second.hash}
     assert facts["about"]["config"]["language"]["lora"] == lora
     assert facts["hash"] == told["hash"] != second.hash
+    with pytest.raises(InputError, match="leave tokens and new out"):
+        train("stage3", read_config(write_config(slides, "other", True, start=start, tokens__budget=9)))
     with pytest.raises(WeightsError, match=r"holds a model of stage3. Stage 3 goes on from stage 2"):
-        train("stage3", read_config(write_config(slides, "fourth", start=told["model"])))
+        train("stage3", read_config(write_config(slides, "fourth", True, start=told["model"])))
     shutil.copytree(second.folder, slides / "damaged")
     with (slides / "damaged" / "bridge.safetensors").open("r+b") as stream:
         stream.seek(-4, os.SEEK_END)
         stream.write(b"\0\0\0\1")
     with pytest.raises(WeightsError, match=r"bridge.safetensors is changed"):
-        train("stage3", read_config(write_config(slides, "fifth", start=str(slides / "damaged"))))
+        train("stage3", read_config(write_config(slides, "fifth", True, start=str(slides / "damaged"))))
+
+
+def test_a_language_model_that_stays_in_its_place(slides: Path, second: Trained, shelf: Shelf) -> None:
+    """As one that is too large to copy: the model's folders name it, and keep what was learned beside it."""
+    place = str(second.folder / "language")
+    here = {"place": place, "trains": "nothing"}
+    two = write_config(slides, "placed", language=here, schedule__steps=1)
+    learned = train("stage2", read_config(two), device="cpu")
+    assert not (learned.folder / "language").exists()
+    lora = {"trains": "lora", "lora": {"rank": 2, "alpha": 400, "targets": ["o_proj"]}}
+    three = write_config(
+        slides, "low", True, start=str(learned.folder), language=lora, schedule__steps=4, schedule__rate=0.1
+    )
+    found = train("stage3", read_config(three), device="cpu")
+    assert sorted(path.name for path in found.folder.iterdir()) == [
+        "adapter",
+        "bridge.safetensors",
+        "config.json",
+    ]
+    loaded = model.load(found.folder, device="cpu")
+    view = loaded.view(shelf.atlas("s0"))
+    with_lora = loaded.logits(view, QUESTION)
+    with loaded.language.disable_adapter():
+        assert np.abs(loaded.logits(view, QUESTION) - with_lora).max() > 0.01
+    (learned.folder.parent / "moved").symlink_to(place)
+    moved = model.load(found.folder, device="cpu", language=learned.folder.parent / "moved")
+    assert np.array_equal(moved.logits(view, QUESTION), with_lora)
+    if find_spec("bitsandbytes") is None:
+        with pytest.raises(MissingDependencyError, match="needed to hold the language model in four bits"):
+            model.load(found.folder, four_bit=True)
 
 
 _KILLED = """
@@ -128,7 +161,7 @@ from napari_hwsi.training.config import read_config
 from napari_hwsi.training.stages import train
 
 def kill(step):
-    if step.done == 5:
+    if step.what == 'steps' and step.done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
 torch.set_num_threads(1)
@@ -149,7 +182,7 @@ def test_a_killed_run_ends_with_the_same_numbers(slides: Path) -> None:
 
     seen: list[Step] = []
     again = train("stage2", read_config(file), seen.append, device="cpu")
-    assert [step.done for step in seen] == [5, 6]  # saved after the fourth
+    assert [step.done for step in seen if step.what == "steps"] == [5, 6]  # saved after the fourth
     assert again.hash == whole.hash
     curves = []
     for run in (whole, again):
@@ -164,7 +197,7 @@ def test_a_killed_run_ends_with_the_same_numbers(slides: Path) -> None:
         train("stage2", read_config(file, {"schedule.rate": 0.02}), device="cpu")
 
     def cancel(step: Step) -> None:
-        if step.done == 3:
+        if step.what == "steps" and step.done == 3:
             raise Cancelled("enough")
 
     stopped = read_config(write_config(slides, "stopped"))
@@ -172,7 +205,7 @@ def test_a_killed_run_ends_with_the_same_numbers(slides: Path) -> None:
         train("stage2", stopped, cancel, device="cpu")
     seen.clear()
     assert train("stage2", stopped, seen.append, device="cpu").hash == whole.hash
-    assert seen[0].done == 4
+    assert next(step.done for step in seen if step.what == "steps") == 4
 
 
 def test_configurations_that_come_with_the_package() -> None:

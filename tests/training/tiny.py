@@ -58,8 +58,11 @@ def write_slides(folder: Path, count: int = 9) -> Path:
     return file
 
 
-def write_config(folder: Path, name: str, **changes: Any) -> Path:
-    """Write a configuration of a tiny language model beside the slides, with fields changed."""
+def write_config(folder: Path, name: str, settled: bool = False, **changes: Any) -> Path:
+    """Write a configuration of a tiny language model beside the slides, with fields changed.
+
+    settled: tokens and language model are those of the stage before.
+    """
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     sizes |= {"num_key_value_heads": 2, "max_position_embeddings": 256}
     sizes["initializer_range"] = 0.2  # narrow layers hear nothing at transformers' 0.02
@@ -71,6 +74,8 @@ def write_config(folder: Path, name: str, **changes: Any) -> Path:
         "losses": {"contrast": 0.1, "consistency": 0.1, "queue": 16},
         "schedule": {"steps": 6, "rate": 0.01, "batch": 4, "micro": 2, "warmup": 2, "validate": 2, "save": 2},
     }
+    if settled:
+        del content["tokens"], content["language"]["new"]
     for dotted, value in changes.items():
         *groups, last = dotted.split("__")
         held: Any = content

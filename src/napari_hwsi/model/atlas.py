@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..hierarchy import FeatureHierarchy, Hierarchy
 from ..units import Box, Mpp, as_box
+from .cell_measures import measured_cells
 from .scales import SCALES, Scale
 from .vectors import ScaleVectors, SlideVectors
 
@@ -46,6 +47,7 @@ class Atlas:
     def of(cls, result: Hierarchy | FeatureHierarchy) -> Atlas:
         """Read a result, or the features of another tool that have regions.
 
+        Where no cells were fused, those of a patch are measured (:mod:`.cell_measures`).
         Raises InputError where there are no regions, no valid patch, or numbers that are not finite.
         """
         try:
@@ -147,6 +149,11 @@ def _of_result(result: Hierarchy) -> Atlas:
         found = result.cell_tokens
         done = ~np.isnan(found).all(1) if found.size else np.zeros(len(found), bool)
         cells_of, tokens = row_of[result.selected_patches.index.to_numpy()[done]], found[done]
+    elif result.regions["cells"].any():
+        looked = result.regions["cells"].to_numpy(bool)[patches["region"]]
+        cells_of = np.flatnonzero(looked)
+        numbers = (patches[name].to_numpy(np.int64)[looked] for name in ("region", "patch"))
+        tokens = measured_cells(result, *numbers)
     y, x = result.slide_facts["mpp"]
     return _atlas(
         str(result.slide_facts["name"]),

@@ -70,7 +70,7 @@ def train_stage1(config: Config, progress: Progress | None = None, device: str =
         raise InputError(
             "Stage 1 learns by the paper's form of the losses: losses: form: paper, contrast: 1."
         )
-    out, material = Path(config.out), gather(config)
+    out, material = Path(config.out), gather(config, progress=progress)
     written_once(lambda: write_data(out, material), device)
     torch.manual_seed(config.schedule.seed)
     network = _network(config, material).to(processes(device).device)

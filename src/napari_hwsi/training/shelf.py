@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import HwsiError, InputError
 from ..hierarchy import open_features, open_result
 from ..model import Atlas
+from ..progress import Progress, tell
 from .examples import Examples, LeftOut, slide_name
 
 _RESULT = ".hwsi.zarr"
@@ -76,7 +77,10 @@ class Shelf:
         return self._mpp.get(slide) if isinstance(self._mpp, Mapping) else self._mpp
 
     def usable(
-        self, examples: Examples, widths: Mapping[str, int] | None = None
+        self,
+        examples: Examples,
+        widths: Mapping[str, int] | None = None,
+        progress: Progress | None = None,
     ) -> tuple[Examples, dict[str, int]]:
         """Return the examples whose slides can be read, and the widths of their vectors, by scale.
 
@@ -85,7 +89,9 @@ class Shelf:
         analysed. Raises InputError where nothing is left.
         """
         wrong: dict[str, str] = {}
-        for slide in sorted({example.slide for example in examples.used}):
+        slides = sorted({example.slide for example in examples.used})
+        for done, slide in enumerate(slides):
+            tell(progress, done, len(slides), "slides")
             if slide not in self:
                 wrong[slide] = f"slide without a store: {slide}"
                 continue

@@ -23,7 +23,7 @@ from ..model.folder import facts_of
 from ..model.language import lora_from, with_lora
 from ..progress import Progress
 from .answering import Answering
-from .config import Config, Stage
+from .config import Config, Stage, Tokens
 from .examples import Example, Examples, LeftOut, read_examples, with_patients
 from .loop import Outcome, processes, run, written_once
 from .shelf import Shelf
@@ -71,7 +71,7 @@ def train(stage: Stage, config: Config, progress: Progress | None = None, device
         return train_stage1(config, progress, device)
     out = Path(config.out)
     start = _start_of(stage, config)
-    material = gather(config, start.get("widths"))
+    material = gather(config, start.get("widths"), progress)
     torch.manual_seed(config.schedule.seed)
     model = _model(stage, config, material, processes(device).device)
     material = _fitting(model, material)
@@ -97,7 +97,9 @@ def train(stage: Stage, config: Config, progress: Progress | None = None, device
     return Trained(folder, facts_of(folder)["hash"], outcome, material.counts)
 
 
-def gather(config: Config, widths: Mapping[str, int] | None = None) -> Material:
+def gather(
+    config: Config, widths: Mapping[str, int] | None = None, progress: Progress | None = None
+) -> Material:
     """Read the examples and find their slides.
 
     widths: of the vectors that a model takes already. Raises InputError where nothing is left, and for
@@ -110,12 +112,12 @@ def gather(config: Config, widths: Mapping[str, int] | None = None) -> Material:
     def read(files: Iterable[str]) -> Examples:
         return with_patients(read_examples(tuple(files), data.encoding), patients)
 
-    found, widths = shelf.usable(read(data.files), widths)
+    found, widths = shelf.usable(read(data.files), widths, progress)
     left_out, counts = [*found.left_out], {"training": found.counts}
     if data.validation is None:
         learn, check = split(found.used, data.share, data.seed)
     else:
-        held, _ = shelf.usable(read(data.validation), widths)
+        held, _ = shelf.usable(read(data.validation), widths, progress)
         learn, check = found.used, held.used
         check_disjoint(learn, check)
         left_out += held.left_out
@@ -191,6 +193,10 @@ def _start_of(stage: Stage, config: Config) -> dict[str, Any]:
     if stage == "stage2":
         facts = facts_of(folder, ALIGNED)
         return {"stage": "stage1", "hash": facts["hash"], "widths": facts["network"]["widths"]}
+    if config.tokens != Tokens() or config.language.new is not None:
+        raise InputError(
+            "Stage 3 has the tokens and the language model of stage 2: leave tokens and new out."
+        )
     facts = facts_of(folder)
     if facts["about"].get("stage") != "stage2":
         raise WeightsError(
