@@ -1,10 +1,12 @@
 """What segmenters cost per mm² of tissue, side by side in one run on this machine.
 
-python benchmarks/segmenters.py [--mm2 1] [--cellvit FILE] [--parity FOLDER]   # segmenters, slide to table
-python benchmarks/segmenters.py --cells 1000000                                # joining a million nuclei
-python benchmarks/segmenters.py --post                                         # CellViT: all nuclei at once
+python benchmarks/segmenters.py [--mm2 1] [--minutes 6] [--cellvit FILE] [--parity FOLDER] \\
+    [--cellpose-python INTERPRETER]               # segmenters, slide to table
+python benchmarks/segmenters.py --cells 1000000   # joining a million nuclei, the pocket network in memory
+python benchmarks/segmenters.py --post            # CellViT: all nuclei at once
 
-Networks without weights here run with random ones: they find nothing worth having, at the same cost.
+Networks without weights here run with random ones: they find nothing worth having, at the same cost. Cellpose
+may live in an environment of its own; what does not fit into --minutes is left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -12,24 +14,28 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from napari_hwsi.cells import Cells, find_segmenter, resolve_seams, segment_cells
 from napari_hwsi.cells.cellvit import CellViTMaps, CellViTSegmenter, finish
 from napari_hwsi.cells.contours import Contours
-from napari_hwsi.cells.segmenter import Segmenter, segmenters
+from napari_hwsi.cells.morphology import measure_stains
+from napari_hwsi.cells.pocket import PocketSegmenter
+from napari_hwsi.cells.segmenter import Segmenter
 from napari_hwsi.cells.tiles import cells_of, read_tile, tiles_of
 from napari_hwsi.cells.workers import spare_workers
-from napari_hwsi.errors import HwsiError
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.synthetic import SlideSpec, SyntheticSlide
 from napari_hwsi.tissue import TissueMask
+from napari_hwsi.units import Box
 
 ORIGIN = (2048, 2048)
 
@@ -64,27 +70,53 @@ def seeded_cellvit(parity: Path) -> CellViTSegmenter | None:
     return CellViTSegmenter(state, mpp=0.25)
 
 
-def cellpose_network_seconds(side: int) -> float | None:
-    """Return the time of Cellpose 4's network, random weights, on a square image; None without Cellpose."""
-    with suppress(ImportError):
-        import torch
+def cellpose_network() -> None:
+    """Print the seconds that Cellpose 4's network takes for one image of 256 px, random weights, twice each.
 
-        from napari_hwsi.encoders.operators import mend_torchvision
+    Runs in the interpreter that has Cellpose.
+    """
+    import torch
 
-        mend_torchvision()
-        from cellpose import vit
+    from napari_hwsi.encoders.operators import mend_torchvision
 
-        network = vit.CPSAM().eval()
-        tiles = (-(-side // 230)) ** 2  # 256 px with a tenth of overlap
-        with torch.inference_mode():
-            one = seconds(lambda: network(torch.zeros(1, 3, 256, 256)))
-            return tiles * min(one, seconds(lambda: network(torch.zeros(1, 3, 256, 256))))
-    return None
+    mend_torchvision()
+    from cellpose import vit
+
+    for precision in (torch.bfloat16, torch.float32):
+        network = vit.CPSAM(dtype=precision).to(precision).eval()
+        image = torch.zeros(1, 3, 256, 256, dtype=precision)
+        for _ in range(2):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                network(image)
+            took = time.perf_counter() - start
+            print(str(precision).removeprefix("torch."), took, flush=True)
 
 
-def shares(slide: Slide, segmenter: Segmenter) -> tuple[float, float, float]:
-    """Return the seconds of one tile: reading, network, post-processing and measuring."""
-    tile = tiles_of(slide, slide.bounds, segmenter)[0]
+def cellpose_seconds(python: str, side: int, limit: float) -> tuple[float, str]:
+    """Return the seconds of Cellpose 4's network on a square image, and a few words: the faster precision.
+
+    limit: seconds after which no more images are tried. NaN where not one was done.
+    """
+    command = [python, __file__, "--cellpose-network"]
+    source = Path(__file__).parents[1] / "src"
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    try:
+        ran = subprocess.run(command, env=environment, capture_output=True, timeout=limit)
+        said, why = ran.stdout, "ended well" if ran.returncode == 0 else ran.stderr.decode().splitlines()[-1]
+    except subprocess.TimeoutExpired as error:
+        said, why = error.stdout or b"", "no time left"
+    times = [(float(took), precision) for precision, took in map(str.split, said.decode().splitlines())]
+    if not times:
+        return float("nan"), why
+    tiles = (-(-side // 230)) ** 2  # 256 px with a tenth of overlap
+    took, precision = min(times)
+    return tiles * took, precision
+
+
+def shares(slide: Slide, box: Box, segmenter: Segmenter) -> tuple[float, float, float]:
+    """Return the seconds of the first tile of a box: reading, network, post-processing and measuring."""
+    tile = tiles_of(slide, box, segmenter)[0]
     start = time.perf_counter()
     pixels = read_tile(slide, tile, segmenter)
     read = time.perf_counter()
@@ -100,60 +132,90 @@ def shares(slide: Slide, segmenter: Segmenter) -> tuple[float, float, float]:
 
 
 def segment(options: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    left = lambda: 60 * options.minutes - (time.perf_counter() - started)  # noqa: E731
     slide, tissue = piece(options.mm2)
-    print(f"{options.mm2} mm² of synthetic tissue, {os.cpu_count()} cores\n")
-    print("| segmenter | s/mm² | nuclei | read, network, rest of a tile, s |\n|---|---|---|---|")
-    rows: list[tuple[str, Any, int | None, float]] = []
-    classical = find_segmenter("classical").fit(slide, tissue)
-    rows += [("`classical`, one process", classical, 0, options.mm2)]
-    rows += [(f"`classical`, {spare_workers()} workers", classical, spare_workers(), options.mm2)]
-    with suppress(HwsiError):
-        if "pocket" in segmenters:
-            rows.append(("`pocket`", find_segmenter("pocket"), None, options.mm2))
+    load = os.getloadavg()[0]
+    print(f"{options.mm2} mm² of synthetic tissue, {os.cpu_count()} cores, load {load:.1f} at the start\n")
+    print("| segmenter | s/mm² | times `pocket` | nuclei | read, network, rest of a tile, s |")
+    print("|---|---|---|---|---|", flush=True)
+    classical = find_segmenter("classical")
     cellvit = (
         find_segmenter(f"cellvit:{options.cellvit}") if options.cellvit else seeded_cellvit(options.parity)
     )
+    rows: list[tuple[str, Any, int | None, float]] = [
+        ("`pocket`", find_segmenter("pocket"), None, options.mm2),
+        ("`classical`, one process", classical, 0, options.mm2),
+        (f"`classical`, {spare_workers()} workers", classical, spare_workers(), options.mm2),
+    ]
     if cellvit is not None:
-        rows.append(("`cellvit`", cellvit, None, min(options.mm2, 0.05)))
+        rows.append(("`cellvit`", cellvit, None, min(options.mm2, 0.02)))
+    pocket = float("nan")
     for name, segmenter, workers, mm2 in rows:
+        if left() <= 0:
+            print(f"| {name} | no time left | | | |", flush=True)
+            continue
         side = round((mm2 * 1e6) ** 0.5 / 0.5)
+        box = (0, 0, side, side)
         start = time.perf_counter()
-        found = segment_cells(slide, (0, 0, side, side), segmenter=segmenter, workers=workers, tissue=tissue)
-        took = time.perf_counter() - start
-        parts = ", ".join(f"{part:.2f}" for part in shares(slide, segmenter))
-        print(f"| {name} | {took / mm2:.2f} | {len(found)} | {parts} |", flush=True)
-    took = cellpose_network_seconds(round(1000 / 0.5))
-    words = "not installed" if took is None else f"{took:.0f}"
-    print(f"| Cellpose 4's network alone, random weights, 0.5 µm/px | {words} | | |")
+        found = segment_cells(slide, box, segmenter=segmenter, workers=workers, tissue=tissue)
+        took = (time.perf_counter() - start) / mm2
+        pocket = took if name == "`pocket`" else pocket
+        parts = ", ".join(f"{part:.2f}" for part in shares(slide, box, segmenter.fit(slide, tissue)))
+        print(f"| {name} | {took:.2f} | {took / pocket:.1f} | {len(found)} | {parts} |", flush=True)
+    took, words = cellpose_seconds(options.cellpose_python, round(1000 / 0.5), max(left(), 1))
+    if took > 0:
+        print(
+            f"| Cellpose 4's network alone, random weights, {words} | {took:.0f} | {took / pocket:.0f} | | |"
+        )
+    else:
+        print(f"| Cellpose 4's network alone | {words} | | | |")
 
 
 def join(count: int) -> None:
-    """Join tiles of so many octagons and settle their seams, as after a whole slide."""
+    """Join tiles of so many octagons, settle their seams and measure neighbours, as after a whole slide.
+
+    The pocket network is loaded and has just seen a tile, as it has then.
+    """
     per_tile, side = 2000, 1024
+    network = PocketSegmenter()
+    network.segment(SyntheticSlide(SlideSpec(seed=1)).read(ORIGIN, (1152, 1152)), (0.5, 0.5))
+    loaded = peak_gib()
     columns = int(np.ceil((count / per_tile) ** 0.5))
     rng = np.random.default_rng(0)
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     ring = 10 * np.stack([np.sin(angle), np.cos(angle)], 1)
+    stains = measure_stains(np.zeros((1, 1), np.int32), np.zeros((1, 1, 3), np.uint8)).columns
     parts, boxes = [], []
     while sum(map(len, parts)) < count:
         y, x = (side * part for part in divmod(len(parts), columns))
         places = rng.uniform((y, x), (y + side, x + side), (per_tile, 2))
         vertices = (places[:, None] + ring).reshape(-1, 2).astype(np.float32)
         offsets = np.arange(per_tile + 1, dtype=np.int64) * len(ring)
-        parts.append(Cells.of(Contours(vertices, offsets), mpp=0.25))
+        measured = pd.DataFrame(rng.random((per_tile, len(stains)), np.float32), columns=stains)
+        parts.append(Cells.of(Contours(vertices, offsets), mpp=0.25, measurements=measured))
         boxes.append((y, x, y + side, x + side))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_gib()
     start = time.perf_counter()
     owners = np.repeat(np.arange(len(parts)), list(map(len, parts)))
     joined = Cells.concatenate(parts)
     parts.clear()
     between = time.perf_counter()
     kept = resolve_seams(joined, owners, boxes)
+    doubles, all_of_them = len(joined) - len(kept), len(joined)
+    del joined
+    settled = time.perf_counter()
+    kept.with_neighbours((0, 0, side * columns, side * columns), None)
     end = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{len(joined)} nuclei in {len(boxes)} tiles: joined in {between - start:.1f} s, seams settled in")
-    print(f"{end - between:.1f} s, {len(joined) - len(kept)} doubles. Peak memory {peak:.2f} GiB,")
-    print(f"{before:.2f} GiB before.")
+    print(f"{all_of_them} nuclei in {len(boxes)} tiles: joined in {between - start:.1f} s, seams settled in")
+    print(f"{settled - between:.1f} s, {doubles} doubles, neighbours measured in {end - settled:.1f} s.")
+    print(
+        f"Peak memory {peak_gib():.2f} GiB; {before:.2f} GiB with all tiles, {loaded:.2f} with the network."
+    )
+
+
+def peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def post() -> None:
@@ -192,6 +254,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mm2", type=float, default=1.0)
+    parser.add_argument("--minutes", type=float, default=6, help="no segmenter is begun later")
+    parser.add_argument("--cellpose-python", default=sys.executable, help="an interpreter with Cellpose 4")
+    parser.add_argument("--cellpose-network", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--cellvit", type=Path, help="weights; seeded ones where none are named")
     parser.add_argument(
         "--parity",
@@ -202,7 +267,9 @@ def main() -> None:
     parser.add_argument("--cells", type=int)
     parser.add_argument("--post", action="store_true")
     options = parser.parse_args()
-    if options.cells:
+    if options.cellpose_network:
+        cellpose_network()
+    elif options.cells:
         join(options.cells)
     elif options.post:
         post()

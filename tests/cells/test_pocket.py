@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from napari_hwsi.cells import segment_cells, segment_owned
+from napari_hwsi.cells import segment_cells, segment_owned, tiles
 from napari_hwsi.cells.pocket import WEIGHTS, PocketSegmenter
 from napari_hwsi.cells.pocket_decode import decode
 from napari_hwsi.cells.pocket_network import NucleusNetwork
@@ -69,6 +69,22 @@ def test_a_box_has_the_nuclei_that_the_whole_has_there(pocket: PocketSegmenter, 
     assert len(owned) == len(whole)
     again = segment_owned(slide, box, segmenter=pocket)
     np.testing.assert_array_equal(owned.contours.vertices, again.contours.vertices)
+
+
+def test_the_size_of_tiles_does_not_matter(
+    pocket: PocketSegmenter, tissue_piece: Piece, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide, truth = slide_from_array(tissue_piece.rgb, mpp=0.5), tissue_piece.truth
+    whole = segment_cells(slide, segmenter=pocket, workers=0)
+    for side in (300, 171):
+        on_seams = {*np.unique(truth[side::side]), *np.unique(truth[:, side::side])} - {0}
+        assert len(on_seams) > 30
+        monkeypatch.setattr(tiles, "TILE_PX", side)
+        tiled = segment_cells(slide, segmenter=pocket, workers=0)
+        assert abs(len(tiled) / len(whole) - 1) <= 0.005
+        one, other = (cells.labels((0, 0, *slide.shape)) for cells in (whole, tiled))
+        assert instance_scores(one, other).f1 > 0.99
+        assert ((one > 0) == (other > 0)).mean() > 0.999
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
