@@ -47,5 +47,5 @@ python=$(command -v python3.11) || { echo "Python 3.11 is missing: install it an
 
 echo "Setting up .venv (a few minutes the first time)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,docs]'
 touch .venv/.ready
