@@ -25,7 +25,7 @@ def ask(
 
 
 def test_an_estimate_is_of_this_machine_once_something_ran_here(slide_file: Path, tmp_path: Path) -> None:
-    store, key = tmp_path / "r.hwsi.zarr", "patches descriptor mean"
+    store, key = tmp_path / "r.hwsi.zarr", "patches pocket mean"
     with open_slide(slide_file) as slide:
         before = ask(slide, store, ("patches", "cells"))
         assert before.regions == {"patches": 4, "cells": 4}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, WeightsError
 from .batches import choose_device, in_batches
-from .image import ImageEncoder
+from .encoder import PatchEncoder
 from .registry import load, own_weights
 from .vit import ViT, read_vit
 from .weights import Source, fingerprint, read_weights
@@ -82,7 +82,7 @@ def load_regions(source: Source, device: str = "auto", batch: int = 16) -> Regio
 class Hipt:
     """HIPT whole: ViT-256 for the patches of a region, ViT-4K for their grid."""
 
-    patches: ImageEncoder
+    patches: PatchEncoder
     grid: RegionEncoder
 
     name = "hipt"

@@ -17,9 +17,10 @@ from ..home import home
 
 if TYPE_CHECKING:
     from .image import ImageEncoder, Precision
+    from .pocket import PocketEncoder
     from .weights import Source
 
-Layout: TypeAlias = Literal["vit", "conch", "keep", "clip", "region", "ccaf", "cellvit", "mllm"]
+Layout: TypeAlias = Literal["vit", "conch", "keep", "clip", "region", "ccaf", "cellvit", "mllm", "pocket"]
 
 Filter: TypeAlias = Literal["bicubic", "bilinear"]
 Positions: TypeAlias = Literal["dino", "timm", "plain"]
@@ -58,14 +59,14 @@ class Published:
     mpp: µm/px it was trained at, 0 where that means nothing; input_px, resize_px, filter, mean, std: its
     preprocessing, see :class:`.preprocess.Preprocess`; heads, eps, positions, pooling: what stands in no
     tensor, see :func:`.vit.read_vit`; files: names of its checkpoint; hub: id on the Hugging Face hub; url:
-    where its user gets it; licence, gated: None where not known; cite: how to; verified: 'parity' (agrees
-    with what the published architecture computes), 'weights' (seen to run with the published weights),
-    None; profile: that needs it; purpose: what for; note: what else its user should know.
+    where its user gets it, empty: it ships; licence, gated: None where not known; cite: how to; verified:
+    'parity' (agrees with what the published architecture computes), 'weights' (seen to run with the
+    published weights), None; profile: that needs it; purpose: what for; note: what else its user should know.
     """
 
     name: str
     title: str
-    url: str
+    url: str = ""
     layout: Layout | None = None
     width: int | None = None
     mpp: float = 0.0
@@ -164,7 +165,8 @@ def _read(path: Path) -> dict[str, Published]:
                 f"{path}: model {name!r} has the unknown field {unknown[0]}; "
                 f"known: {', '.join(sorted(known))}."
             )
-        if lacking := [field for field in ("title", "url") if field not in entry]:
+        needed = ("title",) if entry.get("layout") == "pocket" else ("title", "url")
+        if lacking := [field for field in needed if field not in entry]:
             raise InputError(f"{path}: model {name!r} needs the field {lacking[0]}.")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
         found[name] = Published(name=name, **values)
@@ -187,20 +189,25 @@ def load(
     batch: int = 32,
     precision: Precision = "float32",
     tokenizer: str | Path | None = None,
-) -> ImageEncoder:
-    """Return a published image encoder, ready to use.
+) -> ImageEncoder | PocketEncoder:
+    """Return an image encoder, ready to use.
 
     name: in :func:`models`; source: a file, a folder, a hub id (only then is the network used) or a state
-    dict, None: the model's folder among this user's weights; device: 'auto', 'cpu', 'cuda', 'mps', …; batch:
-    images at a time; precision: of the arithmetic; tokenizer: of CONCH, where it does not lie beside the
-    weights as ``tokenizer.json``. Raises InputError for an unknown name, WeightsError for a checkpoint that
-    cannot be read or is of another model, MissingDependencyError for a package that is not there.
+    dict, None: the model's folder among this user's weights, of 'pocket' the file that ships; device: 'auto',
+    'cpu', 'cuda', 'mps', …; batch: images at a time; precision: of the arithmetic, 'pocket' has but float32;
+    tokenizer: of CONCH, where it does not lie beside the weights as ``tokenizer.json``. Raises InputError for
+    an unknown name, WeightsError for a checkpoint that cannot be read or is of another model,
+    MissingDependencyError for a package that is not there.
     """
     entry = find(name)
     if entry.layout is None:
         raise InputError(f"{entry.title} cannot be read: {entry.note or 'its layout is not known'}")
     if entry.layout in _ELSEWHERE:
         raise InputError(f"{entry.title} is no image encoder: read it with {_ELSEWHERE[entry.layout]}.")
+    if entry.layout == "pocket":
+        from .pocket import load_pocket
+
+        return load_pocket(source, device, batch)
     from .build import build
 
     return build(

@@ -23,7 +23,7 @@ from .cell_arrays import TABLE, cells_from_arrays
 from .first_step import TwoSteps
 from .options import PatchOptions
 from .plan import PARTS, grid_from_facts
-from .profile import Profile, profile_named
+from .profile import Profile, find_encoder, profile_named
 from .store import DONE, Store
 
 Scale: TypeAlias = Literal["cell", "patch", "region"]
@@ -380,10 +380,17 @@ class Hierarchy:
     def phrase_scores(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of each row of :attr:`patches` to each phrase, float32 (P, M).
 
-        NaN where not valid. Nothing is written. Raises InputError for a phrase the encoder does not know.
+        NaN where not valid. Nothing is written. Raises InputError for a phrase the encoder does not know, and
+        StoreError where the encoder's weights are no longer those that made the vectors.
         """
         if self._words is None:
-            self._words = self.profile.patch_encoder()
+            encoder = find_encoder(self.encoder)
+            if encoder.version != self._sidecars["patches"]["settings"]["encoder"]["version"]:
+                raise StoreError(
+                    f"The patches of {self.path} were encoded with other weights of {self.encoder}, in which "
+                    "these phrases have no meaning. Analyse the slide again."
+                )
+            self._words = encoder
         words = unit(self._words.encode_text(phrases))
         valid = self._read("patches/valid")
         scores = np.full((len(valid), len(words)), np.nan, np.float32)

@@ -49,9 +49,9 @@ class PatchOptions:
         )
 
     def check_saves(self, encoder: PatchEncoder) -> None:
-        """Raise InputError where a first step would cost as much as the encoder it is to save."""
-        if self.survivors is not None and encoder.name == DescriptorEncoder.name:
+        """Raise InputError where a first step would cost about as much as the encoder it is to save."""
+        if self.survivors is not None and encoder.name in (DescriptorEncoder.name, "pocket"):
             raise InputError(
-                "The encoder of this profile is the descriptor, which is also the first step of a two-step "
-                "filter: there is nothing to save. Leave out survivors, or take another profile."
+                "The encoder of this profile measures the descriptor, which is also the first step of a "
+                "two-step filter: there is nothing to save. Leave out survivors, or take another profile."
             )

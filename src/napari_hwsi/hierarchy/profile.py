@@ -32,9 +32,7 @@ class Profile:
 
     def patch_encoder(self, device: str = "auto") -> PatchEncoder:
         """Return the encoder of patches, ready to use; raises InputError where its weights are not here."""
-        if self.encoder == DescriptorEncoder.name:
-            return DescriptorEncoder()
-        return load(self.encoder, device=device)
+        return find_encoder(self.encoder, device)
 
     def region_encoder(self, device: str = "auto") -> Hipt | None:
         """Return the encoder of regions, None for means; raises InputError where its weights are not here."""
@@ -56,8 +54,8 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "pocket": Profile(
         name="pocket",
-        version="1",
-        encoder="descriptor",
+        version="2",
+        encoder="pocket",
         segmenter="classical",
         phrases=(
             "crowded nuclei",
@@ -87,6 +85,14 @@ PROFILES: Mapping[str, Profile] = {
         fuses=True,
     ),
 }
+
+
+def find_encoder(name: str, device: str = "auto") -> PatchEncoder:
+    """Return an encoder of patches by its name in the registry, or the descriptor, ready to use.
+
+    Raises InputError for an unknown name and where its weights are not here.
+    """
+    return DescriptorEncoder() if name == DescriptorEncoder.name else load(name, device=device)
 
 
 def profile_named(name: str) -> Profile:

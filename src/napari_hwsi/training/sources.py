@@ -17,7 +17,7 @@ from ..slides import RGB, open_slide
 from ..synthetic import ARTEFACTS, SlideSpec, SyntheticSlide
 from ..units import Box
 
-_NUCLEUS_UM = 8.0  # taken as the usual diameter, where a file states no pixel size
+NUCLEUS_UM = 8.0  # taken as the usual diameter, where a file states no pixel size
 _PATCH_PX = 512
 _LARGE_PX = 1024
 
@@ -108,7 +108,7 @@ def mask_sources(folder: Path, hold_out: int = 5) -> Iterator[Source]:
     for i, path in enumerate(sorted((folder / "images").glob("*.png"))):
         rgb = np.asarray(Image.open(path).convert("RGB"))
         labels = tifffile.imread(folder / "labels" / f"{path.stem}.tif").astype(np.int32)
-        mpp = _NUCLEUS_UM / nucleus_px(labels)
+        mpp = NUCLEUS_UM / nucleus_px(labels)
         source = Source.of(f"masks_{path.stem[:12]}", "masks", rgb, mpp, labels)
         yield replace(source, held_out=i % hold_out == 0)
 
