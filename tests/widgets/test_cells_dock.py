@@ -19,7 +19,10 @@ from napari_hwsi.viewer import fly_to, show_slide, visible_box
 from napari_hwsi.viewer.nuclei import Nuclei, nuclei_on
 from napari_hwsi.viewer.state import part_layer
 from napari_hwsi.widgets.cells_dock import CellsDock, in_words, tissue_pixels
+from napari_hwsi.widgets.correct_dock import CorrectDock
+from napari_hwsi.widgets.count_dock import CountDock
 from napari_hwsi.widgets.scope import DRAWN, WHOLE, Scope
+from napari_hwsi.widgets.table_dock import TableDock
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def test_visible_region(dock: CellsDock, viewer: napari.Viewer, tissue: Slide, q
     (layer,) = viewer.layers
     fly_to(viewer, layer, (200, 200, 400, 400))
     box = visible_box(viewer, layer)
+    assert not dock.next_box.isVisible()
     dock.run_button.click()
     assert dock.task.cancel_button.isVisible()
     wait(dock, qtbot)
@@ -57,6 +61,9 @@ def test_visible_region(dock: CellsDock, viewer: napari.Viewer, tissue: Slide, q
     assert "99th percentile" in dock.look_box.legend.text()
     dock.look_box.filled.click()
     assert nuclei.contour == 0
+    for button, kind in zip(dock.next_buttons, (TableDock, CountDock, CorrectDock), strict=True):
+        button.click()  # what is done with them next
+        assert viewer.window._qt_window.findChild(kind).isVisible()
     for name in ("nuclei.geojson", "nuclei.parquet"):
         dock.save(tmp_path / name)
         assert len(Cells.from_file(tmp_path / name)) == len(expected)

@@ -21,8 +21,11 @@ from napari_hwsi.widgets.ask_dock import AskDock
 from napari_hwsi.widgets.ccaf_dock import CcafDock
 from napari_hwsi.widgets.cells_dock import CellsDock
 from napari_hwsi.widgets.commands import open_all, open_dock
+from napari_hwsi.widgets.correct_dock import CorrectDock
+from napari_hwsi.widgets.count_dock import CountDock
 from napari_hwsi.widgets.minimap_dock import MinimapDock
 from napari_hwsi.widgets.slide_dock import SlideDock
+from napari_hwsi.widgets.table_dock import TableDock
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,9 @@ def test_all_docks_are_opened_once(viewer: napari.Viewer) -> None:
         CellsDock,
         AnalyseDock,
         CcafDock,
+        CorrectDock,
+        TableDock,
+        CountDock,
         AskDock,
     ):  # nothing is cut in a column of 300 px
         dock = open_dock(viewer, kind)

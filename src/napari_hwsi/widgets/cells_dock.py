@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from napari.components import ViewerModel
 from napari.layers import Image
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QPushButton
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
 from ..cells import segment_cells
 from ..errors import InputError
@@ -23,7 +23,7 @@ from ..viewer.layers import cells_data, show
 from ..viewer.nuclei import Nuclei, nuclei_of, nuclei_on, on_other_nuclei
 from ..viewer.state import FOUND, require_slide_layer, slide_of
 from . import tooltips
-from .dock import Dock, wrapped
+from .dock import Dock, open_named, wrapped
 from .growing import Gathering, Growing, Grown
 from .look_box import LookBox
 from .scope import Scope, ScopeBox
@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     from ..cells import Cells
 
 PARTIAL = "The search was stopped: a part is missing, and at the seams of tiles some may be double."
+
+_NEXT = {
+    "List": ("Nuclei table", tooltips.OPEN_TABLE),
+    "Count": ("Count nuclei", tooltips.OPEN_COUNT),
+    "Correct": ("Correct nuclei", tooltips.OPEN_CORRECT),
+}
+"""What is done with nuclei once there are some: the docks for it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,15 @@ class CellsDock(Dock):
         self.look_box = LookBox(self.viewer, self.task)
         self.body.addWidget(self.save_button)
         self.body.addWidget(self.look_box)
+        self.next_box = QWidget()
+        row = QHBoxLayout(self.next_box)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.next_buttons = [QPushButton(short) for short in _NEXT]
+        for button, (name, words) in zip(self.next_buttons, _NEXT.values(), strict=True):
+            button.setToolTip(words)
+            button.clicked.connect(lambda _, name=name: open_named(napari_viewer, name))
+            row.addWidget(button)
+        self.body.addWidget(self.next_box)
         self.body.addStretch(1)
         self.needs_slide(self.run_button)
         on_other_nuclei(self.viewer, self._look_again)
@@ -90,6 +106,7 @@ class CellsDock(Dock):
         self.save_button.setVisible(self._kept is not None and len(self._kept.cells) > 0)
         self.look_box.show_slide(self.slide)
         nuclei = nuclei_on(self.viewer, self.slide)
+        self.next_box.setVisible(nuclei is not None)
         if nuclei is not None:
             nuclei.changed.connect(self._on_cells, unique=True)
 
@@ -158,6 +175,7 @@ class CellsDock(Dock):
             self.save_button.hide()
             if new:
                 self.look_box.show_slide(self.slide)
+                self.next_box.show()
 
     def _stop(self, layer: Image, growing: Growing, words: str) -> None:
         """Say what became of the nuclei of a search that did not come to its end."""

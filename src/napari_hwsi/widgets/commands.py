@@ -12,7 +12,7 @@ from .ccaf_dock import CcafDock
 from .cells_dock import CellsDock
 from .correct_dock import CorrectDock
 from .count_dock import CountDock
-from .dock import SlideWidget
+from .dock import SlideWidget, open_named
 from .minimap_dock import MinimapDock
 from .scope import VISIBLE
 from .slide_dock import SlideDock
@@ -36,10 +36,8 @@ _MEASURE = "How many nuclei are in this view, how large are they, and where are 
 
 def open_dock(viewer: napari.Viewer, kind: type[D]) -> D:
     """Show one of the docks, as the Plugins menu does, and return it; an open one is brought to the front."""
-    tabify = kind is not MinimapDock  # a map is of use beside the others
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-hwsi", _NAMES[kind], tabify=tabify)
-    dock.show()
-    dock.raise_()
+    # A map is of use below the others.
+    widget = open_named(viewer, _NAMES[kind], beside=kind is not MinimapDock)
     if isinstance(widget, MinimapDock):
         widget.go_below_the_layers()
     assert isinstance(widget, kind)
@@ -47,7 +45,10 @@ def open_dock(viewer: napari.Viewer, kind: type[D]) -> D:
 
 
 def open_all(viewer: napari.Viewer) -> AskDock:
-    """Show all docks, those with forms as tabs of one place with Ask in front, and return that."""
+    """Show the docks on the way from a slide to an answer, as tabs with Ask in front, and return that.
+
+    Those for nuclei that were found are opened from Segment cells, which offers them then.
+    """
     for kind in (MinimapDock, SlideDock, CellsDock, AnalyseDock, CcafDock):
         open_dock(viewer, kind)
     return open_dock(viewer, AskDock)

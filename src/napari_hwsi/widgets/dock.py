@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import napari
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
@@ -251,6 +252,17 @@ class Dock(SlideWidget):
     def sizeHint(self) -> QSize:
         """Qt: a column; labels that wrap would otherwise ask for the width of their words."""
         return QSize(340, 600)
+
+
+def open_named(viewer: napari.Viewer, name: str, beside: bool = True) -> QWidget:
+    """Show one of the docks by its name in the Plugins menu, and return its widget; an open one is raised.
+
+    beside: as a tab of the docks that are there.
+    """
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-hwsi", name, tabify=beside)
+    dock.show()
+    dock.raise_()
+    return widget
 
 
 def _dock_of(widget: QWidget) -> QDockWidget | None:

@@ -55,6 +55,10 @@ COLOUR_BY = "What the colours of the nuclei stand for: their type or one of thei
 FILLED = "Fill the nuclei instead of outlining them."
 SAVE_CELLS = "Save outlines and measurements: GeoJSON (QuPath reads it) or Parquet."
 
+OPEN_TABLE = "Open the Nuclei table: sort, filter, select and plot nuclei."
+OPEN_COUNT = "Open Count nuclei: counts and densities by region, and maps."
+OPEN_CORRECT = "Open Correct nuclei: paint, delete, merge and split them."
+
 EDIT_NUCLEI = "Paint on the nuclei of what the canvas shows. Those that its border cuts stay as they are."
 NEW_NUCLEUS = "Take the brush with a number that is free, and paint a nucleus."
 DELETE_NUCLEI = "Click a nucleus, or drag across several."
