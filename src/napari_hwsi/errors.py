@@ -56,6 +56,10 @@ class EndpointError(HwsiError, ConnectionError):
         self.partial = partial
 
 
+class EndpointRefused(EndpointError):
+    """The server took the question and refused it: it is there, and this is not for it."""
+
+
 class MissingDependencyError(HwsiError, ImportError):
     """An optional package or weight file is not there; the message says how to get it."""
 

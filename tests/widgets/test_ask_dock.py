@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QEnterEvent
+from qtpy.QtGui import QEnterEvent, QImage
 
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.viewer import fly_to, result_of, show_slide, visible_box
-from napari_hwsi.viewer.state import part_layer
+from napari_hwsi.viewer.state import PART, part_layer
 from napari_hwsi.widgets.ask_dock import AskDock
+from napari_hwsi.widgets.picture import PictureView
 from napari_hwsi.widgets.scope import DRAWN, WHOLE
 
 QUESTION = "How many nuclei are in this view, and where are they densest?"
@@ -67,6 +68,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+def shown_pixels(view: PictureView) -> np.ndarray:
+    image = view._image.convertToFormat(QImage.Format.Format_RGBA8888)
+    data = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+    return data.reshape(image.height(), image.width(), 4)[..., :3]
 
 
 @pytest.fixture
@@ -131,8 +138,13 @@ def test_question_answer_and_places(dock: AskDock, viewer: napari.Viewer, tissue
     with qtbot.waitSignal(dock.answered, timeout=60000):
         dock.ask("How large are the nuclei?")
     assert len(part_layer(viewer, tissue, "evidence").data) == len(dock.talk.turns[1].evidence)
-    dock.clear_button.click()
+    # Each answer has its layer; the one asked about last is seen.
+    layers = [each for each in viewer.layers if each.metadata.get(PART) == "evidence"]
+    assert [each.visible for each in layers] == [False, True]
+    assert "How large" in layers[1].name
+    dock.history.new_button.click()
     assert dock.talk.turns == []
+    assert [dock.history.titles.itemText(i) for i in range(2)] == [QUESTION, "New conversation"]
 
 
 def test_scopes(dock: AskDock, viewer: napari.Viewer, analysed: Slide, qtbot) -> None:
@@ -164,14 +176,14 @@ def test_server_is_sent_the_preview_and_streams(
     assert dock.preview.view.isVisibleTo(dock)
     with qtbot.waitSignal(dock.answered, timeout=60000) as got:
         dock.ask("What is this?")
-    (body,) = server.bodies
+    body = server.bodies[-1]
     (part,) = [part for part in body["messages"][-1]["content"] if part["type"] == "image_url"]
     sent = base64.b64decode(part["image_url"]["url"].partition(",")[2])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(sent))), dock.preview.picture.pixels)
     assert analysed.name not in json.dumps(body)
     turn = dock.talk.turns[0]
-    assert "<b>many</b>" in turn.text.text()  # shown as it is, drawn as nothing else
-    assert turn.text.textFormat() == Qt.TextFormat.PlainText
+    assert "&lt;b&gt;many&lt;/b&gt;" in turn.text.text()  # shown as it is, drawn as nothing else
+    np.testing.assert_array_equal(shown_pixels(turn.picture), dock.preview.picture.pixels)
     assert got.args[0].model == "tiny-vl"
     assert len(turn.chips) == len(got.args[0].evidence) == 2
     dock.answerer_box.address.setText("http://models.example.org/v1")

@@ -14,6 +14,10 @@ from .server import ChatServer
 from .walk import Walk, walk
 
 FORM = "agent:<url>#<model>"
+WHAT = (
+    "A vision model behind an address that walks the slide before it answers: "
+    "it is sent whatever place it asks to see."
+)
 
 
 @dataclass(frozen=True)

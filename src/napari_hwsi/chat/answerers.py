@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import InputError
@@ -13,7 +14,29 @@ from .answer import Answer, Asked
 
 Sight: TypeAlias = Literal["picture", "result"]
 
-FORMS = ("auto", measured.NAME, modelled.FORM, endpoint.FORM, agent.FORM)
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of answerer, to choose from a list.
+
+    form: how it is named; what: it is, in a sentence or two; needs: what the user has to name, a server with
+    a model, or a model by its folder or hub id; picture: it is sent exactly the picture of the view.
+    """
+
+    form: str
+    title: str
+    what: str
+    needs: Literal["nothing", "server", "model"] = "nothing"
+    picture: bool = False
+
+
+KINDS = (
+    Kind(measured.NAME, "Measured facts", measured.WHAT),
+    Kind(endpoint.FORM, "Model server", endpoint.WHAT, "server", picture=True),
+    Kind(modelled.FORM, "Model on this machine", modelled.WHAT, "model"),
+    Kind(agent.FORM, "Walking model", agent.WHAT, "server"),
+)
+FORMS = ("auto", *(kind.form for kind in KINDS))
 """The names that :func:`answerer` takes."""
 
 
@@ -21,7 +44,7 @@ class Answerer(Protocol):
     """Something that answers questions about a part of a slide.
 
     To add one: write a class with these three properties and :meth:`answer` in a module of this folder
-    (whatever computes stays in the folders above it), give it a name in :data:`FORMS`, make it in
+    (whatever computes stays in the folders above it), add it to :data:`KINDS`, make it in
     :func:`answerer`, and list it in the README. Asking, follow-ups, the check without the image, occlusion,
     repeated sampling, exports and the Ask dock then work with it: they all go through :meth:`answer`.
     """

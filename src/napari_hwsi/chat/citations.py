@@ -21,6 +21,7 @@ HOW_TO_CITE = (
 _CITATION = re.compile(r"\[\[[^\[\]]*\](?:\s*,\s*\[[^\[\]]*\])*\]")
 _SPACE = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")
+_EMPHASIS = re.compile(r"\*\*|__|`")
 _LONGEST_NOTE = 160
 MOST_PLACES = 32
 """Places that are taken from one answer."""
@@ -118,5 +119,5 @@ def _on_slide(corners: Any, box: Box) -> Box | None:
 
 
 def _note(sentence: str) -> str:
-    words = sentence[: 2 * _LONGEST_NOTE].replace("\n", " ").strip(" .,;:!-*#")
+    words = _EMPHASIS.sub("", sentence[: 2 * _LONGEST_NOTE]).replace("\n", " ").strip(" .,;:!-*#")
     return words[:_LONGEST_NOTE] or "a place the model named"

@@ -7,11 +7,14 @@ view as text, and the picture of the view. Never a path, a name, a label image o
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import InputError
+import numpy as np
+
+from ..errors import EndpointRefused, InputError
 from ..evidence import CHANGES, ChangeKind, Evidence
 from ..progress import Progress
 from .answer import Answer, Asked, mpp_in_words
@@ -28,6 +31,13 @@ MOST_CHOICES = 20
 """Likeliest tokens that are asked for: the most that the protocol allows."""
 
 FORM = "endpoint:<url>#<model>"
+WHAT = (
+    "A vision model behind an OpenAI-compatible address (Ollama, vLLM, LM Studio, hosted ones); "
+    "it is sent the picture shown below."
+)
+
+_PROBES = (("blue", (20, 40, 220)), ("yellow", (240, 220, 20)))
+_PROBE = "Which colour fills this picture? Answer with one word."
 
 _SYSTEM = f"""You help a researcher read a part of an H&E stained histology slide: the picture.
 Answer the question from what the picture shows. {HOW_TO_CITE}
@@ -125,6 +135,33 @@ def messages(
 def list_models(url: str) -> tuple[str, ...]:
     """Return the names of the models that the server at ``url`` offers. Raises EndpointError, InputError."""
     return ChatServer(url).models()
+
+
+def sees_pictures(url: str, model: str, progress: Progress | None = None) -> bool:
+    """Return whether a model tells two plain colours apart, each in a picture made for this, not of a slide.
+
+    No server says by itself which of its models read pictures. Raises EndpointError for a server that does
+    not answer at all, InputError, Cancelled.
+    """
+    server = ChatServer(url)
+    for name, colour in _PROBES:
+        pixels = np.full((64, 64, 3), colour, np.uint8)
+        image = (
+            "data:image/png;base64,"
+            + base64.b64encode(Picture(pixels, (0, 0, 64, 64), (1.0, 1.0)).png()).decode()
+        )
+        part = {"type": "image_url", "image_url": {"url": image}}
+        message = {"role": "user", "content": [part, {"type": "text", "text": _PROBE}]}
+        reply = ReplyReader(server.host)
+        try:
+            for _ in server.stream(model, [message], reply, progress):
+                pass
+        except EndpointRefused:
+            return False
+        said = set(re.findall(r"[a-z]+", reply.text.lower()))
+        if name not in said or len(said & {other for other, _ in _PROBES}) > 1:
+            return False
+    return True
 
 
 def _measured(facts: Facts) -> str:

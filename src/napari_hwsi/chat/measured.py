@@ -15,6 +15,10 @@ from .questions import Ask, Reading, follow_up, read_question
 from .statements import state
 
 NAME = "measured"
+WHAT = (
+    "Computed from nuclei and patches; no model. For answers in words run a vision model, with Ollama say, "
+    "and choose the model server."
+)
 
 
 @dataclass(frozen=True)

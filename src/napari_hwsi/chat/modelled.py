@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FORM = "mllm:<folder or hub id>"
+WHAT = (
+    "A language model in a folder, or on the hub by its name, that reads the vectors of the result; "
+    "it runs on this machine."
+)
 LONGEST = 384
 """Tokens of an answer at the most."""
 

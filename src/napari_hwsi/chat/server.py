@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from ..errors import EndpointError, InputError
+from ..errors import EndpointError, EndpointRefused, InputError
 from ..progress import Progress, tell
 from .answer import Where
 from .background import pull
+from .keys import KEY_VARIABLE, key_of
 from .wire import ReplyReader, error_message
-
-KEY_VARIABLE = "HWSI_API_KEY"
-"""The environment variable that holds the key of an endpoint; it is read nowhere else."""
 
 _CONNECT_S = 10.0
 _ERROR_BYTES = 65536
+_REFUSALS = (400, 404, 415, 422)  # what was sent is not for this model
 _ADVICE = {
     401: f" Set {KEY_VARIABLE} to a key of this server.",
     403: f" Set {KEY_VARIABLE} to a key that may use this model.",
@@ -135,13 +133,11 @@ class ChatServer:
             raise reply.broken_off(str(error) or "the connection was lost") from error
 
     def _settings(self) -> dict[str, Any]:
-        key = os.environ.get(KEY_VARIABLE, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise InputError(f"{KEY_VARIABLE} holds characters that no key has. Set it anew.")
+        key, source = key_of(self.host)
         if key and self.where == "remote" and not self.url.startswith("https:"):
             raise InputError(
-                f"{KEY_VARIABLE} would go to {self.host} in the clear. Give its https:// address, "
-                f"or unset {KEY_VARIABLE} where the server needs none."
+                f"The key of {source} would go to {self.host} in the clear. Give its https:// address, "
+                "or take the key away where the server needs none."
             )
         return {
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
@@ -162,7 +158,8 @@ class ChatServer:
         except ValueError:
             reason = " ".join(content.decode("utf-8", "replace").split())[:300] or "it gives no reason."
         advice = _ADVICE.get(status, " Give the address it sends to." if 300 <= status < 400 else "")
-        return EndpointError(f"The server at {self.host} refused ({status}): {reason}{advice}")
+        kind = EndpointRefused if status in _REFUSALS else EndpointError
+        return kind(f"The server at {self.host} refused ({status}): {reason}{advice}")
 
 
 async def _start(response: httpx.Response) -> bytes:

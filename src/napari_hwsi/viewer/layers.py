@@ -52,6 +52,7 @@ from .raster import (
     tissue_colours,
 )
 from .state import (
+    ANSWER,
     EDITABLE,
     HIDDEN,
     MASK,
@@ -77,6 +78,7 @@ UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
 _FEATURES_COLOUR = "#56B4E9"
 _POINT_UM = 6.0
+_MOST_ANSWERS, _ANSWER_NAME = 5, 40  # whose places have layers; letters of their names
 _EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
 _CONTOURS = {
     "attention": 1,
@@ -348,7 +350,8 @@ def show(viewer: ViewerModel, data: LayerData) -> Layer:
     """
     content, kwargs, kind = data
     slide, part = kwargs["metadata"][SLIDE], kwargs["metadata"].get(PART)
-    old = before = nuclei_layer(viewer, slide) if part == "cells" else part_layer(viewer, slide, part)
+    answer = kwargs["metadata"].get(ANSWER)
+    old = before = nuclei_layer(viewer, slide) if part == "cells" else part_layer(viewer, slide, part, answer)
     layer = Layer.create(content, kwargs, kind)
     place = len(viewer.layers)
     if before is None:
@@ -429,11 +432,29 @@ def show_result(
         show(viewer, one)
 
 
-def show_evidence(viewer: ViewerModel, layer: Layer, evidence: Sequence[Evidence]) -> ShapesLayer:
-    """Outline what an answer rests on; the last answer's places go."""
+def show_evidence(
+    viewer: ViewerModel, layer: Layer, evidence: Sequence[Evidence], answer: str = ""
+) -> ShapesLayer:
+    """Outline what an answer rests on, in a layer of its own; those of other answers on the slide are hidden.
+
+    answer: what the layer is known by, such as the question; the layers of the last five are kept.
+    """
     slide = slide_of(layer)
     assert slide is not None
-    return show(viewer, evidence_data(slide, evidence))
+    data = evidence_data(slide, evidence)
+    data[1]["metadata"][ANSWER] = answer
+    if answer:
+        data[1]["name"] = f"{data[1]['name']}: {answer[:_ANSWER_NAME]}"
+    shown = show(viewer, data)
+    others = [each for each in layers_on(viewer, slide) if each.metadata.get(PART) == "evidence"]
+    others.remove(shown)
+    for other in others[: max(0, len(others) - _MOST_ANSWERS + 1)]:
+        viewer.layers.remove(other)
+    for other in others:
+        other.visible = False
+        other.metadata.pop(HIDDEN, None)
+    shown.visible = not shown.metadata.get(HIDDEN, False)
+    return shown
 
 
 def replace_scale(viewer: ViewerModel, slide: Slide) -> None:

@@ -33,6 +33,7 @@ Part: TypeAlias = Literal[
 ]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"
+ANSWER = "hwsi_answer"
 FOUND, HIDDEN, EDITABLE = "hwsi_found", "hwsi_hidden", "hwsi_editable"
 HOW_TO_OPEN = "Open one with “Open slide…” in the Slide dock, or with File > Open with Plugin > napari-hwsi."
 
@@ -82,10 +83,17 @@ def require_slide_layer(viewer: ViewerModel) -> Image:
     return layer
 
 
-def part_layer(viewer: ViewerModel, slide: Slide, part: Part | None) -> Layer | None:
-    """Return the layer that shows a part (tissue, cells, …) of this slide, None where there is none."""
-    for layer in viewer.layers:
-        if part is not None and layer.metadata.get(PART) == part and slide_of(layer) is slide:
+def part_layer(
+    viewer: ViewerModel, slide: Slide, part: Part | None, answer: str | None = None
+) -> Layer | None:
+    """Return the layer that shows a part (tissue, cells, …) of this slide, None where there is none.
+
+    Of several, as of evidence, the topmost; answer: the one that belongs to this answer.
+    """
+    for layer in reversed(viewer.layers):
+        metadata = layer.metadata
+        mine = part is not None and metadata.get(PART) == part and slide_of(layer) is slide
+        if mine and answer in (None, metadata.get(ANSWER)):
             return layer
     return None
 

@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]  # qtpy hands it on
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QGuiApplication, QKeyEvent
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton
 
-from ..chat import Answer, ask_stream
+from ..chat import Answer
+from ..chat.conversations import Conversation
+from ..chat.suggestions import suggestions
 from ..errors import HwsiError
-from ..progress import Progress
 from ..slides import Slide
-from ..viewer.layers import LayerData, result_data, show_evidence, show_result
+from ..viewer.layers import show_evidence, show_result
 from ..viewer.outlines import highlight
 from ..viewer.region import fly_to
-from ..viewer.results import result_for
 from ..viewer.state import part_layer, require_slide_layer, result_of, slide_layers, slide_of
 from . import tooltips
 from .answerers import AnswererBox
-from .dock import Dock
+from .asking import Analysed, Plan, Said, answering, checking, keeping, reading, repeating, writing
+from .dock import Dock, bind_keys
+from .history import DELETE, History
+from .paper import ask_where
 from .preview import Preview
-from .scope import DRAWN, VISIBLE, WHOLE, Scope, ScopeBox
-from .talk import Talk, Turn
-from .task import in_words
+from .scope import ABOUT, ScopeButtons
+from .suggestions import Suggestions
+from .talk import CHECK, COPY, EDIT, Talk, Turn
+from .talks import Talks
+from .task import Task, in_words
 
 if TYPE_CHECKING:
     from ..hierarchy import Hierarchy
 
-_LAYOUT_MS = 300
-_ABOUT = {VISIBLE: "About the visible region", DRAWN: "About what is drawn", WHOLE: "About the whole slide"}
+_LAYOUT_MS, _REST_MS = 300, 400
 
 
 class AskDock(Dock):
     """Asks, streams the answer, and shows what it rests on.
 
-    answered: emitted with the Answer when it is complete and shown; refused: with a line of words
-    when there will be none.
+    answered: emitted with the Answer when it is complete and shown; checked: with the Answer that was checked
+    or repeated; refused: with a line of words when there will be none; saved: with the file of a document.
     """
 
     answered = Signal(object)
+    checked = Signal(object)
     refused = Signal(str)
+    saved = Signal(object)
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -50,34 +58,47 @@ class AskDock(Dock):
         self._recalled = 0
         self._outlined: Turn | None = None
         self._following = False
-        self.scope_box = ScopeBox()
+        self._edited: Turn | None = None
+        self._keeping: Task | None = None
+        self._beside: dict[Slide | None, Hierarchy] = {}  # results whose conversations were read
+        self.scope_box = ScopeButtons()
         self.answerer_box = AnswererBox(self.task)
+        self.history = History()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("About", self.scope_box)
         form.addRow("By", self.answerer_box)
+        form.addRow(self.answerer_box.what)
         form.addRow(self.answerer_box.server)
         self.top.addLayout(form)
+        self.top.addWidget(self.history)
         self.preview = Preview()
-        self.talk: Talk  # that of the slide
-        self._talks: dict[Slide | None, Talk] = {}
+        self.suggestions = Suggestions()
+        self.talks = Talks()
         self.body.addWidget(self.preview)
+        self.body.addWidget(self.talks)
+        self.body.addWidget(self.suggestions)
         self.body.addStretch(1)
         self.question = QLineEdit()
         self.question.setPlaceholderText("Ask about the visible region…")
         self.question.setToolTip(tooltips.QUESTION)
+        self.question.setAccessibleName("Question")
         self.question.installEventFilter(self)
         self.ask_button = QPushButton("Ask")
-        self.clear_button = QPushButton("New")
-        self.clear_button.setToolTip(tooltips.CLEAR)
         line = QHBoxLayout()
         line.addWidget(self.question, 1)
         line.addWidget(self.ask_button)
-        line.addWidget(self.clear_button)
         self.bottom.addLayout(line)
         self.question.returnPressed.connect(self._send)
         self.ask_button.clicked.connect(self._send)
-        self.clear_button.clicked.connect(self.clear)
+        self.history.new.connect(self.begin)
+        self.history.chosen.connect(lambda row: self.talks.show_talk(self.talks.here[row]))
+        self.history.wanted.connect(self._on_menu)
+        self.suggestions.asked.connect(self.ask)
+        self.talks.chosen.connect(self.show_place)
+        self.talks.pointed.connect(self._on_pointed)
+        self.talks.wanted.connect(self._on_action)
+        self.talks.agreed.connect(lambda turn: self.task.attempt(lambda: self._check(turn, agreed=True)))
         self.task.cancel_button.setText("Stop")
         self.task.cancel_button.setToolTip(tooltips.STOP)
         self.needs_slide(self.ask_button)
@@ -86,26 +107,32 @@ class AskDock(Dock):
         self._bar = self.scroll_area.verticalScrollBar()
         assert self._bar is not None  # Qt's stubs allow for none
         self._bar.rangeChanged.connect(self._scroll_down)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._suggest)
+        self.talks.changed.connect(self._on_talks)
         self.scope_box.currentTextChanged.connect(self._on_scope)
         self.answerer_box.changed.connect(self._on_view)
         self.viewer.scene.camera.events.center.connect(self._on_view)
         self.viewer.scene.camera.events.zoom.connect(self._on_view)
+        self._bind_keys()
         self.setFocusProxy(self.question)
         self.refresh()
 
     def on_slide(self) -> None:
-        """Go on with the conversation about this slide; that of a slide that was closed goes with it."""
+        """Go on with the conversation about this slide; those of a slide that was closed go with it."""
         self._outlined = None
-        open_now = {slide_of(layer) for layer in slide_layers(self.viewer)}
-        for slide in [slide for slide in self._talks if slide not in open_now]:
-            self._talks.pop(slide).deleteLater()
-        if self.slide not in self._talks:
-            self._talks[self.slide] = Talk()
-            self.body.insertWidget(1, self._talks[self.slide])
-        self.talk = self._talks[self.slide]
-        for talk in self._talks.values():
-            talk.setVisible(talk is self.talk)
+        if self.talks.use(
+            self.slide, {slide_of(layer) for layer in slide_layers(self.viewer)} | {self.slide}
+        ):
+            self._read_kept()
         self._on_view()
+
+    @property
+    def talk(self) -> Talk:
+        """The conversation that is shown."""
+        return self.talks.shown
 
     def ask(self, question: str) -> None:
         """Ask, in a thread; ``answered`` or ``refused`` tells when it is over."""
@@ -119,12 +146,27 @@ class AskDock(Dock):
         """Stop the answer; its text so far stays."""
         self.task.cancel()
 
-    def clear(self) -> None:
-        """Begin a new conversation."""
+    def begin(self) -> None:
+        """Begin a new conversation; the others stay in the list."""
+        self._edited = None
+        self.talks.begin_anew()
+        self.question.setFocus()
+
+    def delete(self) -> None:
+        """Delete the conversation that is shown."""
         if self.job_layer is self.layer:
             self.task.cancel()
-        self.talk.clear()
-        self._outlined = None
+        self.talks.delete_shown()
+        self._keep(self.layer)
+
+    def check(self, turn: Turn) -> None:
+        """Ask the turn's question again with the image changed; a remote server waits for consent first."""
+        self.task.attempt(lambda: self._check(turn, agreed=False))
+
+    def save(self, file: str, entry: str) -> None:
+        """Write the conversation, or a report drafted from it, as PDF, HTML or Markdown; in a thread."""
+        layer, answers = require_slide_layer(self.viewer), tuple(self.talk.answers())
+        self.start(layer, "Writing…", writing(layer, answers, file, entry), self.saved.emit)
 
     def show_place(self, turn: Turn, row: int) -> None:
         """Outline the places of a turn and fly to one of them."""
@@ -139,10 +181,29 @@ class AskDock(Dock):
             if key in (Qt.Key.Key_Up, Qt.Key.Key_Down) and self._asked:
                 self._recall(-1 if key == Qt.Key.Key_Up else 1)
                 return True
-            if key == Qt.Key.Key_Escape and self.task.busy:
+            if key == Qt.Key.Key_Escape and (self.task.busy or self._edited is not None):
                 self.stop()
+                self._edited = None
                 return True
         return bool(super().eventFilter(source, event))
+
+    def _bind_keys(self) -> None:
+        """Alt+1 to 9 fly to places of the last answer; others do what its buttons do."""
+        keys: dict[str, Callable[[], None]] = {
+            f"Alt+{row + 1}": partial(self._fly_to_last, row) for row in range(9)
+        }
+        keys["Ctrl+Shift+N"] = self.begin
+        keys["Ctrl+Shift+E"] = partial(self._act_on_last, EDIT)
+        keys["Ctrl+Shift+K"] = partial(self._act_on_last, CHECK)
+        bind_keys(self, keys)
+
+    def _fly_to_last(self, row: int) -> None:
+        if self.talk.turns and row < len(self.talk.turns[-1].evidence):
+            self.show_place(self.talk.turns[-1], row)
+
+    def _act_on_last(self, name: str) -> None:
+        if self.talk.turns and self.talk.turns[-1].answer is not None:
+            self._on_action(self.talk.turns[-1], name)
 
     def _recall(self, step: int) -> None:
         """Show an older or a younger question; past the youngest an empty line."""
@@ -162,28 +223,30 @@ class AskDock(Dock):
         slide.require_mpp()
         answerer = self.answerer_box.name
         scope = self.scope_box.scope(self.viewer, layer)
-        if self.answerer_box.is_server:
+        if self.answerer_box.chosen.picture:
             self.preview.want(slide, scope.box)
         self._asked.append(question)
         self._recalled = len(self._asked)
-        turn = self.talk.begin(question, _ABOUT[self.scope_box.currentText()])
-        turn.chosen.connect(self.show_place)
-        turn.pointed.connect(lambda turn, row: self._point(layer, turn, row))
-        history = self.talk.answers()
-        work = _work(layer, scope, question, answerer, history)
+        if self._edited is not None:
+            self.talks.branch(self._edited)
+            self._edited = None
+        history = tuple(self.talk.answers())
+        turn = self.talks.begin_turn(question, ABOUT[self.scope_box.currentText()])
+        self._on_talks()
+        plan = Plan(layer, scope.box, question, answerer, history)
         self.start(
             layer,
             "Reading the view…",
-            work,
+            answering(plan),
             lambda answer: self._over(layer, turn, answer),
             lambda piece: self._on_piece(layer, turn, piece),
             lambda error: self._failed(turn, error),
         )
 
     def _on_piece(self, layer: Image, turn: Turn, piece: Any) -> None:
-        if isinstance(piece, _Analysed):
+        if isinstance(piece, Analysed):
             show_result(self.viewer, layer, piece.result, piece.data)
-        elif isinstance(piece, _Said):
+        elif isinstance(piece, Said):
             turn.status.setText(piece.words)
         else:
             turn.add(piece)
@@ -191,31 +254,116 @@ class AskDock(Dock):
     def _over(self, layer: Image, turn: Turn, answer: Answer) -> None:
         self._outlined = None
         self._point(layer, turn, -1)
+        self._keep(layer)
+        self._on_talks()
         self.answered.emit(answer)
+        if self.history.always.isChecked() and layer is self.layer:
+            self.check(turn)
 
     def _failed(self, turn: Turn, error: Exception) -> None:
         turn.status.setText(in_words(error))
         self.refused.emit(in_words(error))
+
+    def _on_action(self, turn: Turn, name: str) -> None:
+        if name == COPY and turn.answer is not None:
+            clipboard = QGuiApplication.clipboard()
+            assert clipboard is not None  # there is one where there is a window
+            clipboard.setText(f"{turn.question}\n\n{turn.answer}")
+            self.task.say("Copied.")
+        elif name == EDIT:
+            self._edited = turn
+            self.question.setText(turn.question)
+            self.question.setFocus()
+        elif name == CHECK:
+            self.check(turn)
+        elif turn.answer is not None:
+            self.task.attempt(lambda: self._ask_again(turn, "Asking again…", repeating, turn.answer))
+
+    def _check(self, turn: Turn, agreed: bool) -> None:
+        if turn.answer is not None:
+            consent = turn.answer.where == "remote" and not agreed
+            self._ask_again(
+                turn, "Checking…", lambda layer, answer: checking(layer, answer, consent), turn.answer
+            )
+
+    def _ask_again(self, turn: Turn, doing: str, work: Any, answer: Answer | None) -> None:
+        layer = require_slide_layer(self.viewer)
+
+        def done(found: Answer | None) -> None:
+            if found is not None:  # None: the pictures are shown, and wait
+                turn.add(found)
+                self._keep(layer)
+                self.checked.emit(found)
+
+        self.start(
+            layer, doing, work(layer, answer), done, lambda pictures: turn.check.show_pictures(*pictures)
+        )
+
+    def _on_menu(self, entry: str) -> None:
+        if entry == DELETE:
+            self.delete()
+            return
+        if not self.talk.answers():
+            self.task.say("Nothing is answered yet in this conversation.")
+            return
+        file = ask_where(self, entry)
+        if file:
+            self.task.attempt(lambda: self.save(file, entry))
+
+    def _on_talks(self) -> None:
+        here = self.talks.here
+        self.history.show_titles([talk.title for talk in here], here.index(self.talk))
+        self._rest.start()
+
+    def _read_kept(self) -> None:
+        """Bring back, in a thread, what was asked about this slide before."""
+        layer, slide = self.layer, self.slide
+        if layer is None:
+            return
+        task = Task(reading(layer), parent=self)
+        task.succeeded.connect(lambda found: self._on_kept(slide, *found))
+        task.failed.connect(lambda error: self.task.say(in_words(error)))
+        task.start()
+
+    def _on_kept(self, slide: Slide | None, result: Hierarchy | None, kept: tuple[Conversation, ...]) -> None:
+        if result is not None:
+            self._beside[slide] = result
+        self.talks.add_kept(slide, kept)
+
+    def _keep(self, layer: Image | None) -> None:
+        """Write the conversations of a slide beside its result, in a thread, one writing after the other."""
+        slide = None if layer is None else slide_of(layer)
+        result = None if layer is None else result_of(layer) or self._beside.get(slide)
+        if result is None:
+            return
+        self._keeping = Task(keeping(result, self.talks.of(slide)), after=self._keeping, parent=self)
+        self._keeping.failed.connect(lambda error: self.task.say(in_words(error)))
+        self._keeping.start()
+
+    def _on_pointed(self, turn: Turn, row: int) -> None:
+        if self.layer is not None:
+            self._point(self.layer, turn, row)
 
     def _point(self, layer: Image, turn: Turn, row: int) -> bool:
         """Outline the places of a turn on its slide, one of them thicker; return whether there are any."""
         slide = slide_of(layer)
         if slide is None or not turn.evidence:
             return False
-        outlines = part_layer(self.viewer, slide, "evidence")
+        outlines = part_layer(self.viewer, slide, "evidence", turn.question)
         if outlines is None or self._outlined is not turn:
-            outlines = show_evidence(self.viewer, layer, turn.evidence)
+            outlines = show_evidence(self.viewer, layer, turn.evidence, turn.question)
             self._outlined = turn
         highlight(outlines, row)
         return True
 
     def _on_scope(self, name: str) -> None:
-        self.question.setPlaceholderText(f"Ask {_ABOUT[name][0].lower()}{_ABOUT[name][1:]}…")
+        self.question.setPlaceholderText(f"Ask {ABOUT[name][0].lower()}{ABOUT[name][1:]}…")
         self._on_view()
 
     def _on_view(self, event: Any = None) -> None:
-        """Keep the preview true to what would be sent."""
-        if not self.answerer_box.is_server or self.slide is None:
+        """Keep the preview and the suggestions true to what would be asked about."""
+        self._rest.start()
+        if not self.answerer_box.chosen.picture or self.slide is None:
             self.preview.clear()
             return
         try:
@@ -225,58 +373,27 @@ class AskDock(Dock):
         else:
             self.preview.want(self.slide, scope.box)
 
+    def _suggest(self) -> None:
+        """Offer questions that suit what is on the screen, unless an answer is being given."""
+        layer, slide = self.layer, self.slide
+        questions: tuple[str, ...] = ()
+        if layer is not None and slide is not None and not self.task.busy:
+            try:
+                box = self.scope_box.scope(self.viewer, layer).box
+                questions = suggestions(slide.mpp, box, result_of(layer), self.answerer_box.is_server)
+            except HwsiError:  # nothing of the slide is there to ask about
+                questions = ()
+        self.suggestions.show_questions(questions)
+
     def _follow(self, busy: bool) -> None:
         """Keep the end of the talk in view while it grows, and a moment longer, for the last layout."""
         if busy:
             self._following = True
+            self.suggestions.show_questions(())
         else:
-            QTimer.singleShot(_LAYOUT_MS, self._stop_following)
-
-    def _stop_following(self) -> None:
-        self._following = self.task.busy
+            QTimer.singleShot(_LAYOUT_MS, lambda: setattr(self, "_following", self.task.busy))
+            self._rest.start()
 
     def _scroll_down(self, least: int, most: int) -> None:
         if self._following and self._bar is not None:
             self._bar.setValue(most)
-
-
-class _Said:
-    """Words on what is being done."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-
-class _Analysed:
-    """A result that has grown, with its layers made ready in the thread."""
-
-    def __init__(self, result: Hierarchy, data: list[LayerData]) -> None:
-        self.result, self.data = result, data
-
-
-def _work(layer: Image, scope: Scope, question: str, answerer: str, history: list[Answer]) -> Any:
-    """Return what runs in the thread: analyse what is not, then answer piece by piece."""
-    slide, known = slide_of(layer), result_of(layer)
-    assert slide is not None
-
-    def work(progress: Progress, piece: Any) -> Answer:
-        # About the whole slide is about what is analysed of it; a view is completed first.
-        if known is None or (scope.box is not None and not known.covers(scope.box)):
-            piece(_Said("This part is not analysed yet; that comes first, and is kept."))
-        result = result_for(layer, scope.box, progress)
-        grows = scope.box is not None and not result.covers(scope.box)
-        answer = None
-        try:
-            for event in ask_stream(result, question, scope.box, answerer, history, progress=progress):
-                if isinstance(event, Answer):
-                    answer = event
-                piece(event)
-        finally:  # also when stopped: what was finished is in the result
-            if grows:
-                result.refresh()
-        assert answer is not None  # the stream ends with it
-        if grows or result is not known:
-            piece(_Analysed(result, result_data(result, slide)))
-        return answer
-
-    return work

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import napari
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import (  # type: ignore[attr-defined]  # qtpy hands it on unsaid
+    QKeySequence,
+    QShortcut,
+    QShowEvent,
+)
 from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -273,12 +277,30 @@ def _dock_of(widget: QWidget) -> QDockWidget | None:
     return parent
 
 
+def bind_keys(widget: QWidget, keys: Mapping[str, Callable[[], None]]) -> None:
+    """Let keys do something while the focus is in a widget."""
+    for key, action in keys.items():
+        shortcut = QShortcut(QKeySequence(key), widget)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(action)
+
+
 def wrapped(text: str = "") -> QLabel:
     """Return a label whose plain text wraps and can be copied."""
     label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def small(text: str = "") -> QLabel:
+    """Return such a label for remarks."""
+    label = wrapped(text)
+    font = label.font()
+    font.setPointSizeF(font.pointSizeF() * 0.85)
+    font.setItalic(True)
+    label.setFont(font)
     return label
 
 

@@ -15,8 +15,9 @@ _TALLEST = 320
 class PictureView(QWidget):
     """Shows (h, w, 3) uint8 RGB, shrunk to the widget's width; nothing takes no room."""
 
-    def __init__(self) -> None:
+    def __init__(self, tallest: int = _TALLEST) -> None:
         super().__init__()
+        self._tallest = tallest
         self._image: QImage | None = None
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
@@ -43,7 +44,7 @@ class PictureView(QWidget):
         """Qt: the height at which the picture keeps its shape."""
         if self._image is None:
             return 0
-        return min(_TALLEST, round(width * self._image.height() / self._image.width()))
+        return min(self._tallest, round(width * self._image.height() / self._image.width()))
 
     def sizeHint(self) -> QSize:
         """Qt: a small picture, unless there is room."""

@@ -6,15 +6,29 @@ import html
 from typing import Any
 
 from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]  # qtpy hands it on unsaid
-from qtpy.QtGui import QEnterEvent, QResizeEvent
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QEnterEvent, QPalette, QResizeEvent
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from ..chat.answer import Answer, mpp_in_words
+from ..chat import Picture
+from ..chat.answer import Answer, choices_in_words, mpp_in_words
+from ..chat.conversations import Conversation
+from ..chat.rendering import PLACE, UNFOUNDED, as_html, plain_html
 from ..evidence import Evidence
 from . import tooltips
-from .dock import wrapped
+from .checks import CheckView
+from .dock import small, wrapped
+from .picture import PictureView
+
+COPY, EDIT, CHECK, REPEAT = "Copy", "Edit", "Check", "Repeat"
+MOST_CHIPS = 24
 
 _CHIP_MARGIN = 8
+_LINKS = ("#0b5cad", "#7cc4ff")  # on light, on dark
+_LINKED = (
+    Qt.TextInteractionFlag.TextSelectableByMouse
+    | Qt.TextInteractionFlag.LinksAccessibleByMouse
+    | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+)
 
 
 class Chip(QPushButton):
@@ -56,67 +70,140 @@ class Chip(QPushButton):
 
 
 class Turn(QFrame):
-    """One question and its answer, growing as it comes."""
+    """One question and its answer, growing as it comes.
+
+    chosen: a place was clicked; pointed: the pointer is on it, -1: on none; wanted: a button was pressed,
+    COPY, EDIT, CHECK or REPEAT.
+    """
 
     chosen = Signal(object, int)
-    pointed = Signal(object, int)  # -1: at none
+    pointed = Signal(object, int)
+    wanted = Signal(object, str)
 
-    def __init__(self, question: str, about: str) -> None:
+    def __init__(self, question: str, about: str = "") -> None:
         super().__init__()
         self.question = question
         self.answer: Answer | None = None
         self.evidence: list[Evidence] = []
         self.chips: list[Chip] = []
+        self.said = ""
         asked = wrapped(question)
         font = asked.font()
         font.setBold(True)
         asked.setFont(font)
         self.text = wrapped()
-        self.text.hide()
-        self.status = _small(about)
+        self.text.linkActivated.connect(self._follow)
+        self.picture = PictureView(tallest=110)
+        self.picture.setToolTip(tooltips.SENT)
+        self.status = small(about)
+        self.more = small()
+        self.check = CheckView()
         self._places = QVBoxLayout()
         self._places.setSpacing(2)
         self._notes = QVBoxLayout()
+        self.action_row = QWidget()
+        buttons = QHBoxLayout(self.action_row)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons.setSpacing(2)
+        self.buttons = {name: self._action(name, buttons) for name in (COPY, EDIT, CHECK, REPEAT)}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
-        for part in (asked, self.text, self._places, self.status, self._notes):
+        for part in (asked, self.text, self._places, self.more, self.picture, self.status, self._notes):
             layout.addLayout(part) if isinstance(part, QVBoxLayout) else layout.addWidget(part)
+        layout.addWidget(self.check)
+        layout.addWidget(self.action_row)
+        for hidden in (self.text, self.more, self.action_row):
+            hidden.hide()
         self.setObjectName("turn")
         self.setStyleSheet("#turn { background: rgba(128, 128, 128, 40); border-radius: 6px; }")
 
     def add(self, piece: Any) -> None:
-        """Add what :func:`napari_hwsi.ask_stream` yields: text, a place, or at last the answer."""
+        """Add what :func:`napari_hwsi.ask_stream` yields, or the picture that is sent."""
         if isinstance(piece, str):
-            self._say(self.text.text() + piece)
+            self._say(self.said + piece)
         elif isinstance(piece, Evidence):
             self._add_place(piece)
+        elif isinstance(piece, Picture):
+            self.picture.show_pixels(piece.pixels)
         elif isinstance(piece, Answer):
             self._finish(piece)
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Qt: with another theme links have another colour."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
+            self._render()
+
     def _say(self, text: str) -> None:
+        self.said = text
         self.text.setText(text)
         self.text.show()
 
+    def _render(self) -> None:
+        """Draw the words of the whole answer as the harmless HTML they are made into."""
+        if getattr(self, "answer", None) is None or self.answer is None:  # Qt calls before it is made
+            return
+        statements = self.answer.statements
+        body = as_html(statements) if statements else plain_html(self.answer.text)
+        dark = self.text.palette().color(QPalette.ColorRole.WindowText).lightness() > 127
+        page = f"<style>a {{ color: {_LINKS[dark]}; }} p {{ margin: 0 0 4px 0; }}</style>{body}"
+        if self.text.text() != page:
+            self.text.setTextFormat(Qt.TextFormat.RichText)
+            self.text.setTextInteractionFlags(_LINKED)
+            self.text.setText(page)
+
+    def _follow(self, link: str) -> None:
+        row = link.removeprefix(PLACE)
+        if link.startswith(PLACE) and row.isdigit() and int(row) < len(self.evidence):
+            self.chosen.emit(self, int(row))
+
     def _add_place(self, place: Evidence) -> None:
         row = len(self.evidence)
+        self.evidence.append(place)
+        if row >= MOST_CHIPS:
+            self.more.setText(f"and {row + 1 - MOST_CHIPS:,} more places, outlined on the slide")
+            self.more.show()
+            return
         chip = Chip(row + 1, place)
         chip.clicked.connect(lambda: self.chosen.emit(self, row))
         chip.entered.connect(lambda: self.pointed.emit(self, row))
         chip.left.connect(lambda: self.pointed.emit(self, -1))
-        self.evidence.append(place)
         self.chips.append(chip)
         self._places.addWidget(chip)
 
     def _finish(self, answer: Answer) -> None:
+        first = self.answer is None
         self.answer = answer
         self._say(answer.text.strip())
+        self._render()
         for place in answer.evidence[len(self.evidence) :]:
             self._add_place(place)
         by = answer.answerer if answer.model is None else f"{answer.model}"
         seen = "" if answer.picture_mpp is None else f", picture at {mpp_in_words(answer.picture_mpp)}"
         self.status.setText(f"{by} ({answer.where}{seen})")
-        for note in answer.notes:
-            self._notes.addWidget(_small(note))
+        if first:
+            notes = list(answer.notes)
+            if any(not rows for _, rows in answer.statements):
+                notes.append(f"{UNFOUNDED} names no place.")
+            if answer.choices:
+                notes.append(f"Could have begun with: {choices_in_words(answer.choices)}.")
+            for note in notes:
+                self._notes.addWidget(small(note))
+        if answer.dependence is not None:
+            self.check.show_dependence(answer.dependence)
+        if answer.repeats is not None:
+            self.check.show_repeats(answer.repeats)
+        self.buttons[REPEAT].setVisible(answer.model is not None)
+        self.action_row.show()
+
+    def _action(self, name: str, row: QHBoxLayout) -> QPushButton:
+        button = QPushButton(name)
+        button.setToolTip(tooltips.TURN[name])
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        button.setStyleSheet("QPushButton { padding: 2px 1px; }")
+        button.clicked.connect(lambda: self.wanted.emit(self, name))
+        row.addWidget(button, 1)
+        return button
 
 
 class Talk(QWidget):
@@ -128,7 +215,13 @@ class Talk(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
 
-    def begin(self, question: str, about: str) -> Turn:
+    @property
+    def title(self) -> str:
+        """What the list of conversations calls it."""
+        answered = Conversation(tuple(self.answers()))
+        return answered.title if answered.answers or not self.turns else self.turns[0].question
+
+    def begin(self, question: str, about: str = "") -> Turn:
         """Add a turn for a question."""
         turn = Turn(question, about)
         self.turns.append(turn)
@@ -138,18 +231,3 @@ class Talk(QWidget):
     def answers(self) -> list[Answer]:
         """Return the answers given so far."""
         return [turn.answer for turn in self.turns if turn.answer is not None]
-
-    def clear(self) -> None:
-        """Forget the conversation."""
-        for turn in self.turns:
-            turn.deleteLater()
-        self.turns.clear()
-
-
-def _small(text: str) -> QLabel:
-    label = wrapped(text)
-    font = label.font()
-    font.setPointSizeF(font.pointSizeF() * 0.85)
-    font.setItalic(True)
-    label.setFont(font)
-    return label

@@ -8,6 +8,12 @@ SCOPE = (
     "Drawn shapes: rectangles, ellipses and polygons of a Shapes layer (the selected ones, if any).\n"
     "Whole slide: everything."
 )
+SCOPES = {
+    "Visible region": "Visible region: exactly what the canvas shows.",
+    "Drawn shapes": "The box round what is drawn: rectangles, ellipses and polygons of a Shapes layer.",
+    "Selected nuclei": "The box round the nuclei that are selected.",
+    "Whole slide": "The whole slide.",
+}
 RESEARCH_USE = "Research use only."
 RESEARCH = "Not a medical device. Not for diagnosis or treatment."
 
@@ -134,16 +140,34 @@ FUSE = (
 MOST_ATTENDED = "The nuclei with the largest shares. Choosing one shows it on the slide."
 LIKENESS = "Choose a patch: the others are listed by the cosine of their cell tokens to its own."
 
-ANSWERER = (
-    "Measured: facts computed from the result; no model, nothing leaves this machine.\n"
-    "Server: a model behind an OpenAI-compatible address, which is sent the picture shown below."
+ANSWERER = "Who answers. What each is stands below the list."
+ADDRESS = "Such as http://localhost:11434/v1."
+KEY = (
+    "A key of this server, kept in the keyring of this system when you press Enter; empty: forgotten.\n"
+    "The environment variable HWSI_API_KEY goes before it."
 )
-ADDRESS = "Such as http://localhost:11434/v1. A key is read from the environment variable HWSI_API_KEY."
-TEST = "Ask the server which models it offers."
+TEST = (
+    "Ask the server which models it offers, and the chosen one to name the colour of two plain pictures\n"
+    "made for this: so it shows whether it sees. Nothing of a slide is sent."
+)
+MODEL_FOLDER = "A folder that holds the model, or its name on the hub, which it is then fetched from."
 MODEL = "The model that answers. To read pictures it must be a vision model."
 BADGE = "Whether the work is done on this machine (local) or what is asked is sent to another (remote)."
 PREVIEW = "Exactly the picture that is sent, with nothing beside it but the question and measured facts."
 QUESTION = "Type a question and press Enter. Up brings back the last one. Esc stops."
 STOP = "Stop the answer within a second."
 CHIP = "Show this place. Resting the pointer on it outlines it."
-CLEAR = "Begin a new conversation."
+CONVERSATIONS = "The conversations about this slide, kept beside its result."
+NEW_CONVERSATION = "Begin a new conversation (Ctrl+Shift+N). This one is kept."
+MORE_CONVERSATION = "Save the conversation with pictures of its places, draft a report, delete."
+ALWAYS_CHECK = "Check each answer as soon as it is there. Pictures for a remote server wait for your consent."
+SUGGESTION = "Click to ask this."
+SENT = "The picture that was sent with this question."
+SEND_CHECK = "Send these pictures, one by one, each with the same question."
+TURN = {
+    "Copy": "Copy the answer with its places and notes.",
+    "Edit": "Change this question and ask again, in a new conversation that goes on from before it.",
+    "Check": "Ask the same without the image, with another place's, shuffled, and unchanged:\n"
+    "does the answer depend on the image?",
+    "Repeat": "Ask the same five times more: how many answers say the same?",
+}
