@@ -30,6 +30,9 @@ Part: TypeAlias = Literal[
     "correction",
     "density",
     "prevailing",
+    "map",
+    "kept map",
+    "above",
 ]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"

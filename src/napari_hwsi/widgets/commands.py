@@ -13,6 +13,7 @@ from .cells_dock import CellsDock
 from .correct_dock import CorrectDock
 from .count_dock import CountDock
 from .dock import SlideWidget, open_named
+from .maps_dock import MapsDock
 from .minimap_dock import MinimapDock
 from .scope import VISIBLE
 from .slide_dock import SlideDock
@@ -29,6 +30,7 @@ _NAMES: dict[type[SlideWidget], str] = {
     CountDock: "Count nuclei",
     AnalyseDock: "Analyse",
     CcafDock: "CCAF",
+    MapsDock: "Maps",
     AskDock: "Ask",
 }
 _MEASURE = "How many nuclei are in this view, how large are they, and where are they densest?"

@@ -171,3 +171,16 @@ TURN = {
     "does the answer depend on the image?",
     "Repeat": "Ask the same five times more: how many answers say the same?",
 }
+
+CLEAR = "Begin a new conversation."
+
+SCORE_MAP = "The filter's relevance, each phrase's score, the share of each nucleus in its patch (CCAF)."
+PERCENTILE = "Ranks among the units, 0 to 100, in place of raw scores."
+KEEP_MAP = "Show the next map beside the last one, to switch between them."
+SHOW_SCORES = "Lay the map on the slide, a pixel a unit, never smoothed, with a colour bar."
+LINKED = "Open the slide with this map in a second window that looks where this one does."
+THRESHOLD = "Scores from here on; at first the highest tenth."
+OUTLINE = "Draw where scores are at least this as shapes: to count in, ask about, or save."
+SAVE_MAPS = (
+    "All maps of the result: OME-Zarr, OME-TIFF, GeoJSON for QuPath, CSV, Parquet, or a picture of each."
+)
