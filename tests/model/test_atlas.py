@@ -55,6 +55,7 @@ def test_a_box_is_seen_by_what_meets_it(atlas: Atlas) -> None:
     view = atlas.see((300, 300, 600, 600))
     assert counts(view) == [1, 1, 4, 0]  # all four patches that meet it, though the filter kept none
     assert {tuple(box) for box in view.patch.boxes[:, :2]} == {(256, 256), (256, 512), (512, 256), (512, 512)}
+    assert counts(atlas.see((300, 0, 600, 600), kept_only=True)) == [1, 1, 2, 1]  # as the release
     across = atlas.see((0, 1000, 100, 1050))
     assert counts(across) == [1, 2, 2, 1]
     assert across.patch.regions.tolist() == [0, 1]

@@ -70,6 +70,25 @@ def test_stage_two_begins_with_it(first: Trained, slides: Path) -> None:
         train("stage1", read_config(write_config(slides, "twice", start=str(second.folder))))
 
 
+def test_words_of_a_given_text_model(first: Trained, second: Trained, slides: Path) -> None:
+    """Any text model of transformers will do; here the one that stage 2 made."""
+    place = str(second.folder / "language")
+    encoders = {"width": 16, "hidden": 16, "text": place}
+    changes = {"data__files": ["reports.csv"], "encoders": encoders, "losses": {"contrast": 1.0}}
+    file = write_config(slides, "given", schedule__steps=2, schedule__rate=0.1, **changes)
+    found = load_aligned(train("stage1", read_config(file), device="cpu").folder)
+    texts = ["tumour cells", "stroma", "tumour cells"]
+    words = found.encode_text(texts)
+    assert words.shape == (3, 16)
+    assert torch.equal(words[0], words[2])
+    assert not torch.allclose(words[0], words[1])
+    alone = load_aligned(slides / "given" / "model").encode_text(texts[1:2])
+    assert alone[0].detach().numpy() == pytest.approx(
+        words[1].detach().numpy(), abs=1e-5
+    )  # padding tells nothing
+    assert not any("embed_tokens" in name for name in found.state_dict())
+
+
 def test_the_release_form_trains_too(slides: Path) -> None:
     """Fusion and resampler, pooled contrast, the slide's tokens before the template."""
     changes = {

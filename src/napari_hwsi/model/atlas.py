@@ -66,21 +66,27 @@ class Atlas:
         }
 
     def see(
-        self, box: Sequence[float] | None = None, budget: int = BUDGET, scales: Sequence[Scale] = SCALES
+        self,
+        box: Sequence[float] | None = None,
+        budget: int = BUDGET,
+        scales: Sequence[Scale] = SCALES,
+        kept_only: bool = False,
     ) -> SlideVectors:
         """Return what a question about a box of the slide is answered from.
 
-        box: (y0, x0, y1, x1), level-0 px: the regions that meet it, all patches that do, and the cells that
-        were fused of these; None: the whole slide, with the patches that the filter kept. The slide's own
-        vector is always there. budget: the most tokens that may come of it, in the scales that the model
-        uses; kept patches go before others, then the more relevant ones. Raises InputError for a box where
-        nothing is analysed.
+        box: (y0, x0, y1, x1), level-0 px: the regions that meet it, all patches that do, and the cells of
+        these; None: the whole slide, with the patches that the filter kept. The slide's own vector is always
+        there. kept_only: of a box, too, only what the filter kept, as the release. budget: the most tokens
+        that may come of it, in the scales that the model uses; kept patches go before others, then the more
+        relevant ones. Raises InputError for a box where nothing is analysed.
         """
         view = self.extent if box is None else as_box(box)
         near = np.flatnonzero(_meets(self.regions.boxes, view))
         if not len(near):
             raise InputError(f"Nothing of {self.name} is analysed within {view}.")
-        inside = self.kept if box is None else _meets(self.patches.boxes, view)
+        inside = _meets(self.patches.boxes, view)
+        if box is None or kept_only:
+            inside = inside & self.kept
         first = np.lexsort([-self.relevance, ~self.kept])  # the most telling first
         first = first[inside[first]]
         cell_row = np.full(len(self.patches), -1)

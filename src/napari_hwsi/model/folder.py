@@ -28,6 +28,7 @@ from .mllm import MLLM
 
 FORMAT = "napari-hwsi model"
 _VERSION = 1
+_EVERYTHING = 1 << 30  # places that the release reads of a slide: it makes 64 tokens of any number
 _CONFIG, _BRIDGE, _LANGUAGE, _ADAPTER = "config.json", "bridge.safetensors", "language", "adapter"
 _BRIDGES: dict[str, type[Bridge] | type[Concatenated]] = {
     bridge.kind: bridge for bridge in (Bridge, Concatenated)
@@ -150,7 +151,8 @@ def _load_released(source: str | Path, folder: Path, device: str, four_bit: bool
     place = str(folder) if local else str(source)
     language, tokenizer = open_language(place, local=local, four_bit=four_bit)
     name = folder.name if local else place
-    return MLLM(name, language, Chat(tokenizer, placement="before"), bridge, device, place)
+    chat = Chat(tokenizer, placement="before")
+    return MLLM(name, language, chat, bridge, device, place, _EVERYTHING)
 
 
 def _load_own(folder: Path, device: str, place: str | Path | None, four_bit: bool) -> MLLM:

@@ -56,6 +56,20 @@ def open_language(
     return language.eval().requires_grad_(False), tokenizer
 
 
+def open_text(place: str | Path) -> tuple[Any, Any]:
+    """Return a text model of transformers and its tokenizer, frozen; no network.
+
+    Raises WeightsError for what transformers cannot read.
+    """
+    transformers = optional("transformers", "run the text encoder")
+    try:
+        network = transformers.AutoModel.from_pretrained(str(place), local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(place), local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{place}: transformers cannot read its text model: {error}") from error
+    return network.eval().requires_grad_(False), tokenizer
+
+
 def new_language(
     texts: Iterable[str], vocabulary: int = 2048, architecture: str = "qwen2", **sizes: Any
 ) -> tuple[Any, Any]:

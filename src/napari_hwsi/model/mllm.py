@@ -102,7 +102,8 @@ class MLLM(nn.Module):
 
     def view(self, atlas: Atlas, box: Sequence[float] | None = None) -> SlideVectors:
         """Return what it reads of a box of a slide (None: all of it), the same in training and at use."""
-        return atlas.see(box, self.budget, [scale for scale in SCALES if scale in self.bridge.widths])
+        used = [scale for scale in SCALES if scale in self.bridge.widths]
+        return atlas.see(box, self.budget, used, kept_only=self.bridge.kind == Bridge.kind)
 
     def batch(self, slides: Sequence[SlideVectors]) -> SlideBatch:
         """Return slides as tensors; raises InputError for vectors of widths the model was not made for."""
@@ -157,6 +158,7 @@ class MLLM(nn.Module):
         if attention:
             shown = int(seen.mask[0].sum())
             places = (first, first + shown, partial(self._attended, slide, seen))
+        longest = min(longest, self.context - inputs.shape[1])
         return Generation(self.language, self.tokenizer, inputs, stops, longest, places)
 
     def choices(

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..model.aligned import FORMAT, Aligned, save_aligned
 from ..model.batch import as_batch
 from ..model.folder import facts_of
-from ..model.language import new_tokenizer
+from ..model.language import new_tokenizer, open_text
 from ..model.losses import Units, paper
 from ..model.scales import SCALES
 from ..progress import Progress
@@ -96,7 +96,11 @@ def train_stage1(config: Config, progress: Progress | None = None, device: str =
 def _network(config: Config, material: Material) -> Aligned:
     encoders = config.encoders
     widths = {scale: material.widths[scale] for scale in config.tokens.scales if material.widths.get(scale)}
-    tokenizer = new_tokenizer((e.answer for e in material.train), encoders.vocabulary).backend_tokenizer
+    text, tokenizer = None, None
+    if encoders.text is not None:
+        text = encoders.text, int(open_text(encoders.text)[0].config.hidden_size)
+    else:
+        tokenizer = new_tokenizer((e.answer for e in material.train), encoders.vocabulary).backend_tokenizer
     return Aligned(
         widths,
         tokenizer,
@@ -106,4 +110,5 @@ def _network(config: Config, material: Material) -> Aligned:
         encoders.layers,
         encoders.heads,
         encoders.longest,
+        text,
     )

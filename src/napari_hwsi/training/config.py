@@ -113,7 +113,8 @@ class Schedule:
 @dataclass(frozen=True)
 class Encoders:
     """Stage 1: the space in which vectors and words meet, and the text encoder, a small transformer of our
-    own; vocabulary: its tokens; projectors into that space have ``hidden`` units.
+    own; vocabulary: its tokens; projectors into that space have ``hidden`` units. text: the folder of a text
+    model of transformers to take instead, as it is.
     """
 
     width: int = 256
@@ -123,6 +124,7 @@ class Encoders:
     layers: int = 4
     heads: int = 4
     longest: int = 128
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -275,4 +277,7 @@ def _located(config: Config, folder: Path) -> Config:
             patients=None if data.patients is None else at(data.patients),
         ),
         language=replace(config.language, place=place),
+        encoders=replace(
+            config.encoders, text=None if config.encoders.text is None else at(config.encoders.text)
+        ),
     )

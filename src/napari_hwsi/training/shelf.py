@@ -89,6 +89,7 @@ class Shelf:
         analysed. Raises InputError where nothing is left.
         """
         wrong: dict[str, str] = {}
+        given = widths is not None
         slides = sorted({example.slide for example in examples.used})
         for done, slide in enumerate(slides):
             tell(progress, done, len(slides), "slides")
@@ -101,6 +102,8 @@ class Shelf:
                 wrong[slide] = f"slide that cannot be read: {slide}: {error}"
                 continue
             widths = widths or atlas.widths
+            if not given and not widths["cell"]:  # the first slides may be without cells
+                widths = {**widths, "cell": atlas.widths["cell"]}
             if odd := [s for s, n in widths.items() if atlas.widths[s] not in (n, 0 if s == "cell" else n)]:
                 wrong[slide] = (
                     f"vectors of another width: {slide} has {odd[0]} vectors of {atlas.widths[odd[0]]}, "

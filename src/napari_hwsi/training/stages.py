@@ -177,6 +177,9 @@ def plain(config: Config) -> dict[str, Any]:
         if held is not None:
             names = [held] if isinstance(held, str) else held
             values["data"][name] = [Path(one).name for one in names]
+    text = values["encoders"]["text"]
+    if text is not None:
+        values["encoders"]["text"] = Path(text).name
     place = values["language"]["place"]
     if place is not None and Path(place).is_absolute():
         values["language"]["place"] = Path(place).name
@@ -216,7 +219,8 @@ def _model(stage: Stage, config: Config, material: Material, device: torch.devic
         texts = [text for e in material.train for text in (e.question, e.answer)]
         texts.append(config.tokens.system)
         if chosen.place is not None:
-            language, tokenizer = open_language(chosen.place, four_bit=chosen.four_bit)
+            local = Path(chosen.place).is_dir()  # a hub id in a configuration is a wish to fetch it
+            language, tokenizer = open_language(chosen.place, local=local, four_bit=chosen.four_bit)
         elif chosen.new is not None:
             language, tokenizer = new_language(texts, **chosen.new)
         else:
