@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 
 import napari_hwsi as hwsi
 from napari_hwsi import encoders
+from napari_hwsi.cells import CellViTSegmenter
+from napari_hwsi.encoders.ccaf import load_fuser
 from napari_hwsi.encoders.region import load_regions
 from napari_hwsi.encoders.registry import find
 from napari_hwsi.errors import InputError
 from napari_hwsi.slides import Slide, slide_from_array
-from napari_hwsi.tissue import fit_normaliser
+from napari_hwsi.tissue import TissueMask, fit_normaliser
 
 from .conftest import tissue
 
@@ -37,6 +40,53 @@ def weights(published: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.parent.mkdir(parents=True)
         torch.save(state, file)
     return home
+
+
+@pytest.fixture(scope="module")
+def all_weights(weights: Path, published: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with these, and CCAF and a CellViT that takes every pixel for one of a nucleus."""
+    home = tmp_path_factory.mktemp("all")
+    everywhere = {"nuclei_binary_map_decoder.decoder0_header.2.bias": torch.tensor([-20.0, 20.0])}
+    states = {
+        "ccaf": published.state("ccaf_dinov2_vits14"),
+        "cellvit": published.state("cellvit256") | everywhere,
+    }
+    for name, state in states.items():
+        file = home / "weights" / name / find(name).files[1]
+        file.parent.mkdir(parents=True)
+        torch.save(state, file)
+    for folder in (weights / "weights").iterdir():
+        (home / "weights" / folder.name).symlink_to(folder, target_is_directory=True)
+    return home
+
+
+def test_the_whole_stack_from_a_slide_to_its_vectors(
+    all_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWSI_HOME", str(all_weights))
+    slide = slide_from_array(tissue(1, 256), mpp=0.5, name="tiny")
+    everywhere = TissueMask(np.ones((1, 1), bool), (256.0, 256.0))
+    result = hwsi.analyze(
+        slide, tmp_path / "r.hwsi.zarr", profile="release", phrases=[], device="cpu", tissue=everywhere
+    )
+    assert np.flatnonzero(result.patches["selected"]).tolist() == [0]
+    assert np.linalg.norm(result.patch_vectors[0]) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(result.slide_vector, result.region_vectors[0])
+    assert result.region_vectors.any()
+    cells = CellViTSegmenter(device="cpu").segment(slide.read((0, 0), (256, 256)), (0.5, 0.5))
+    assert len(result.cells) == len(cells.types) > 5
+    assert set(result.cells.types) == set(cells.types)
+    tokens = result.cell_column("tokens")
+    by_hand = load_fuser("cpu").fuse(tokens, np.array([0, len(tokens)]))
+    np.testing.assert_allclose(result.cell_tokens, by_hand.tokens, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.cell_shares, by_hand.shares, rtol=1e-4, atol=1e-6)
+    made = result._store.sidecar("patches")["settings"]["weights"]
+    files = [
+        file for name in ("ccaf", "conch", "hipt", "hipt-4k") for file in sorted(find(name).folder.iterdir())
+    ]
+    assert made == {
+        f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
 
 
 @pytest.fixture

@@ -275,6 +275,7 @@ def test_cells_of_a_place_are_read_alone(result: hwsi.Hierarchy, monkeypatch: py
 def test_one_column_of_the_cells(result: hwsi.Hierarchy) -> None:
     assert np.array_equal(result.cell_column("centroids"), result.cells.centroids)
     assert np.array_equal(result.cell_column("types"), result.cells.types)
+    assert result.cell_table.equals(result.cells.table)
     assert np.array_equal(result.cell_column("table/area_um2"), result.cells.table["area_um2"])
     with pytest.raises(InputError, match="table/area_um2"):
         result.cell_column("table/area_mm2")

@@ -11,15 +11,18 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 _SEAL = re.compile(rb'"crc32": "([0-9a-f]{8})"')
+_SUM_BYTES = 4
 _BLANK = b'"crc32": "00000000"'
 _UNCHANGED: dict[str, Any] = {"compressors": [Crc32cCodec()], "config": {"write_empty_chunks": True}}
 _PACKED = _UNCHANGED | {"compressors": [ZstdCodec(level=0), Crc32cCodec()]}
@@ -85,32 +88,45 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return dict(unseal((folder / "zarr.json").read_bytes())["attributes"])
 
 
-def rows_of(folder: Path, rows: slice = slice(None)) -> NDArray[Any]:
-    """Return rows of an array. Raises OSError, and ValueError where a chunk of them is damaged or lost."""
-    facts_of(folder)
-    array = zarr.open_array(str(folder), mode="r")
-    for chunk, _ in _chunks(folder, array, rows):
-        if not chunk.exists():  # Zarr would fill in zeros
-            raise ValueError(f"chunk {chunk.relative_to(folder)} is missing")
-    return np.asarray(array[rows])
+def rows_of(folder: Path, rows: slice = slice(None), checked: bool = True) -> NDArray[Any]:
+    """Return rows of an array. Raises OSError, and ValueError where a chunk of them is damaged or lost.
 
-
-def salvaged(folder: Path, rows: slice = slice(None)) -> NDArray[Any]:
-    """Return rows of an array that is not packed, in spite of its checksums; 0 where chunks are cut short.
-
-    Raises OSError, and ValueError where even its ``zarr.json`` is damaged.
+    checked: else chunks that are not packed come as they are on the disk, with zeros where they are cut
+    short. They are read without Zarr, whose threads take longer than the disk.
     """
-    facts_of(folder)
-    array = zarr.open_array(str(folder), mode="r")
-    start, stop, _ = rows.indices(array.shape[0])
-    out = np.zeros((max(stop - start, 0), *array.shape[1:]), array.dtype)
-    for chunk, held in _chunks(folder, array, rows):
-        size = int(np.prod(array.chunks)) * array.dtype.itemsize
-        content = chunk.read_bytes()[:size] if chunk.exists() else b""
-        values = np.frombuffer(content.ljust(size, b"\0"), array.dtype).reshape(array.chunks)
+    layout = _Layout.of(folder)
+    start, stop, _ = rows.indices(layout.shape[0])
+    if layout.packed:
+        for chunk, _ in layout.chunks_of(start, stop):
+            if not chunk.exists():  # Zarr would fill in zeros
+                raise ValueError(f"chunk {chunk.relative_to(folder)} is missing")
+        return np.asarray(zarr.open_array(str(folder), mode="r")[rows])
+    out = np.empty((max(stop - start, 0), *layout.shape[1:]), layout.dtype)
+    for chunk, held in layout.chunks_of(start, stop):
         low, high = max(held.start, start), min(held.stop, stop)
-        out[low - start : high - start] = values[low - held.start : high - held.start]
+        whole = high - low == layout.each
+        values = (
+            out[low - start : high - start] if whole else np.empty((layout.each, *out.shape[1:]), out.dtype)
+        )
+        _read_chunk(folder, chunk, values, checked)
+        if not whole:
+            out[low - start : high - start] = values[low - held.start : high - held.start]
     return out
+
+
+def _read_chunk(folder: Path, chunk: Path, values: NDArray[Any], checked: bool) -> None:
+    """Fill values with a chunk that is not packed."""
+    place = values.reshape(-1).view(np.uint8)
+    try:
+        with chunk.open("rb") as file:
+            read, stored = file.readinto(place.data), file.read(_SUM_BYTES + 1)
+    except FileNotFoundError:
+        read, stored = 0, b""
+        if checked:
+            raise ValueError(f"chunk {chunk.relative_to(folder)} is missing") from None
+    place[read:] = 0
+    if checked and stored != google_crc32c.value(place).to_bytes(_SUM_BYTES, "little"):
+        raise ValueError(f"the checksum of chunk {chunk.relative_to(folder)} does not fit")
 
 
 def damaged_rows(folder: Path) -> list[slice] | None:
@@ -119,12 +135,11 @@ def damaged_rows(folder: Path) -> list[slice] | None:
     Raises OSError where a file that is there does not answer.
     """
     try:
-        facts_of(folder)
-        array = zarr.open_array(str(folder), mode="r")
+        layout = _Layout.of(folder)
     except (ValueError, FileNotFoundError):
         return None
     found = []
-    for _, held in _chunks(folder, array, slice(None)):
+    for _, held in layout.chunks_of(0, layout.shape[0]):
         try:
             rows_of(folder, held)
         except ValueError:
@@ -137,12 +152,32 @@ def crc_of(values: NDArray[Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(values).data)
 
 
-def _chunks(folder: Path, array: zarr.Array[Any], rows: slice) -> Iterator[tuple[Path, slice]]:
-    """Yield the files of the chunks that rows lie in, and the rows of each; all arrays are cut along rows."""
-    start, stop, _ = rows.indices(array.shape[0])
-    each = array.chunks[0]
-    if start >= stop or 0 in array.shape:
-        return
-    for i in range(start // each, -(-stop // each)):
-        name = "/".join(["c", str(i), *["0"] * (array.ndim - 1)])
-        yield folder / name, slice(i * each, min((i + 1) * each, array.shape[0]))
+@dataclass(frozen=True)
+class _Layout:
+    """Where the rows of an array are: chunks are cut along rows alone, ``each`` rows of them."""
+
+    folder: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    each: int
+    packed: bool
+
+    @classmethod
+    def of(cls, folder: Path) -> _Layout:
+        """Read it. Raises OSError, and ValueError where it is damaged."""
+        document = unseal((folder / "zarr.json").read_bytes())
+        return cls(
+            folder,
+            np.dtype(document["data_type"]),
+            tuple(document["shape"]),
+            document["chunk_grid"]["configuration"]["chunk_shape"][0],
+            any(codec["name"] == "zstd" for codec in document["codecs"]),
+        )
+
+    def chunks_of(self, start: int, stop: int) -> Iterator[tuple[Path, slice]]:
+        """Yield the files of the chunks that some rows lie in, and the rows of each."""
+        if start >= stop or 0 in self.shape:
+            return
+        for i in range(start // self.each, -(-stop // self.each)):
+            name = "/".join(["c", str(i), *["0"] * (len(self.shape) - 1)])
+            yield self.folder / name, slice(i * self.each, min((i + 1) * self.each, self.shape[0]))

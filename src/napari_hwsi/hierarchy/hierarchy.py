@@ -308,8 +308,22 @@ class Hierarchy:
             return np.empty(0, np.float32)  # what is measured is known once there are cells
         if name not in names:
             raise InputError(f"The cells have no column {name!r}. They have: {', '.join(names)}.")
-        values, double = self._read(f"cells/{name}"), self._read("cells/double")
-        return values[~double] if double.any() else values
+        values, once = self._read(f"cells/{name}"), self._once
+        return values if once is None else values[once]
+
+    @property
+    def cell_table(self) -> pd.DataFrame:
+        """The measurements of all cells, the ``table`` of :attr:`cells`, read without their outlines."""
+        if not self._sidecars["cells"]["regions"]:
+            return self.cells.table
+        names = self._sidecars["cells"]["measurements"]
+        return pd.DataFrame({name: self.cell_column(f"{TABLE}{name}") for name in names}, copy=False)
+
+    @cached_property
+    def _once(self) -> NDArray[np.int64] | None:
+        """The rows of the cells without doubles, None where there are no doubles."""
+        double = self._read("cells/double")
+        return np.flatnonzero(~double) if double.any() else None
 
     def _cells(self, first: int, last: int, tokens: bool = False) -> Cells:
         """Return the cells of regions ``first`` up to ``last``."""

@@ -27,7 +27,7 @@ from ..errors import DamagedError, StoreError
 from ..home import home
 from ..slides import Slide
 from ..tissue import PER_SIDE
-from .checksums import crc_of, damaged_rows, facts_of, rows_of, salvaged, seal, unseal
+from .checksums import crc_of, damaged_rows, facts_of, rows_of, seal, unseal
 from .files import storing
 from .journal import WORK, Journal
 
@@ -75,7 +75,7 @@ class Store:
         """checked: whether what is damaged is refused; else rows come as they are on the disk."""
         self.path = Path(path).expanduser()
         self.journal = Journal(self.path)
-        self._rows = rows_of if checked else salvaged
+        self._checked = checked
 
     def exists(self) -> bool:
         """Return whether there is a result.
@@ -144,7 +144,7 @@ class Store:
         Raises DamagedError, naming the regions, where a checksum does not fit.
         """
         group, _, name = array.partition("/")
-        return self._at(group, lambda place: self._rows(place / name, rows), name)
+        return self._at(group, lambda place: rows_of(place / name, rows, self._checked), name)
 
     def array_facts(self, array: str) -> dict[str, Any]:
         """Return the attributes of an array."""
@@ -203,7 +203,7 @@ class Store:
             bounds = self._bounds(part, column, sorted(everything))
         except (DamagedError, ValueError, FileNotFoundError):
             return part, everything
-        values = salvaged(self.journal.place(group) / name)
+        values = rows_of(self.journal.place(group) / name, checked=False)
         return part, {r for r, where in bounds.items() if crc_of(values[where]) != sums[r]}
 
     def _bounds(self, part: str, column: str, regions: Sequence[int]) -> dict[int, slice]:
@@ -220,7 +220,7 @@ class Store:
         if column == "vertex_offsets":
             offsets = offsets + 1
         if column == "vertices":
-            offsets = salvaged(self.journal.place(part) / "vertex_offsets")[offsets]
+            offsets = rows_of(self.journal.place(part) / "vertex_offsets", checked=False)[offsets]
         return {region: slice(int(offsets[region]), int(offsets[region + 1])) for region in regions}
 
     def note_run(self, started: datetime, regions: Sequence[int], settings: Mapping[str, Any]) -> None:
