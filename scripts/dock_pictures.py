@@ -20,7 +20,7 @@ from napari_hwsi.widgets import demo as main_job
 PICTURES = {
     "Slide": "slide", "Minimap": "minimap", "Segment cells": "cells", "Correct nuclei": "correct",
     "Nuclei table": "table", "Count nuclei": "count", "Analyse": "analyse", "CCAF": "ccaf",
-    "Maps": "maps", "Ask": "ask",
+    "Maps": "maps", "Walk": "walk", "Ask": "ask",
 }  # fmt: skip
 _WIDE, _HIGH = 400, 760
 

@@ -33,6 +33,7 @@ Part: TypeAlias = Literal[
     "map",
     "kept map",
     "above",
+    "walk",
 ]
 
 SLIDE, PART, RESULT, MASK = "hwsi_slide", "hwsi_part", "hwsi_result", "hwsi_mask"

@@ -18,6 +18,7 @@ from .minimap_dock import MinimapDock
 from .scope import VISIBLE
 from .slide_dock import SlideDock
 from .table_dock import TableDock
+from .walk_dock import WalkDock
 
 D = TypeVar("D", bound=SlideWidget)
 
@@ -31,6 +32,7 @@ _NAMES: dict[type[SlideWidget], str] = {
     AnalyseDock: "Analyse",
     CcafDock: "CCAF",
     MapsDock: "Maps",
+    WalkDock: "Walk",
     AskDock: "Ask",
 }
 _MEASURE = "How many nuclei are in this view, how large are they, and where are they densest?"

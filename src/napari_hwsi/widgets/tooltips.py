@@ -184,3 +184,13 @@ OUTLINE = "Draw where scores are at least this as shapes: to count in, ask about
 SAVE_MAPS = (
     "All maps of the result: OME-Zarr, OME-TIFF, GeoJSON for QuPath, CSV, Parquet, or a picture of each."
 )
+
+WALK = "The model looks at the whole slide, then closer; its path is drawn. Cancel stops it within a second."
+WALK_ON = "Go on from the walk that is shown, for as many steps again."
+WALK_STEPS = "Steps at the most; then it must answer."
+WALK_SENT = "Pictures of the places it looks at and measured numbers go to this server; no names, no label."
+RECORD = "Keep where your view rests, how closely, and your notes. Nothing leaves this machine."
+STEPS = "The steps of the walk. Choosing one flies there."
+REPLAY = "Fly through the steps, one after another; press again to stop."
+SAVE_WALK = "Save the walk as JSON."
+OPEN_WALK = "Open a walk of this slide."
