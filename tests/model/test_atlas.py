@@ -77,6 +77,10 @@ def test_the_budget_keeps_the_most_telling_and_says_what_it_left_out(atlas: Atla
     assert [tuple(box[:2]) for box in cut.patch.boxes] == [(0, 0), (256, 0), (512, 0)]
     assert counts(atlas.see(budget=8, scales=("slide", "region", "patch")))[:3] == [1, 2, 5]
     assert counts(atlas.see(budget=1))[:3] == [1, 1, 0]
+    blind = atlas.see(budget=20, filtered=False)
+    assert counts(blind)[:2] == [1, 2]
+    assert np.array_equal(blind.patch.boxes, atlas.see(budget=20, filtered=False).patch.boxes)
+    assert not set(map(tuple, blind.patch.boxes)) <= set(map(tuple, whole.patch.boxes))
     boxed = atlas.see((0, 0, 1024, 1024), budget=8)  # kept ones before those the filter dropped
     assert {tuple(box[:2]) for box in boxed.patch.boxes} == {(0, 0), (256, 0), (512, 0), (768, 0)}
 

@@ -71,6 +71,7 @@ class Atlas:
         budget: int = BUDGET,
         scales: Sequence[Scale] = SCALES,
         kept_only: bool = False,
+        filtered: bool = True,
     ) -> SlideVectors:
         """Return what a question about a box of the slide is answered from.
 
@@ -78,16 +79,20 @@ class Atlas:
         these; None: the whole slide, with the patches that the filter kept. The slide's own vector is always
         there. kept_only: of a box, too, only what the filter kept, as the release. budget: the most tokens
         that may come of it, in the scales that the model uses; kept patches go before others, then the more
-        relevant ones. Raises InputError for a box where nothing is analysed.
+        relevant ones. filtered: False takes patches whatever the filter says, in an order that is random and
+        always the same, for ablations. Raises InputError for a box where nothing is analysed.
         """
         view = self.extent if box is None else as_box(box)
         near = np.flatnonzero(_meets(self.regions.boxes, view))
         if not len(near):
             raise InputError(f"Nothing of {self.name} is analysed within {view}.")
         inside = _meets(self.patches.boxes, view)
-        if box is None or kept_only:
+        if filtered and (box is None or kept_only):
             inside = inside & self.kept
-        first = np.lexsort([-self.relevance, ~self.kept])  # the most telling first
+        if filtered:
+            first = np.lexsort([-self.relevance, ~self.kept])  # the most telling first
+        else:
+            first = np.random.default_rng(0).permutation(len(self.patches))
         first = first[inside[first]]
         cell_row = np.full(len(self.patches), -1)
         cell_row[self.cells_of] = np.arange(len(self.cells_of))

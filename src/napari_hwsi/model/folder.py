@@ -60,6 +60,7 @@ def save(model: MLLM, folder: str | Path, about: Mapping[str, Any] | None = None
         "bridge": {"kind": model.bridge.kind, **model.bridge.settings},
         "chat": {"system": model.chat.system, "placement": model.chat.placement},
         "budget": model.budget,
+        **({} if model.filtered else {"filtered": False}),
     }
     beside = {"language": model.place, "about": dict(about if about is not None else model.about)}
     return write_folder(Path(folder), FORMAT, config, beside, put)
@@ -171,14 +172,16 @@ def _load_own(folder: Path, device: str, place: str | Path | None, four_bit: boo
     if (folder / _ADAPTER).is_dir():
         language = with_adapter(language, folder / _ADAPTER)
     about = {**config["about"], "hash": config["hash"]}
+    here = folder.resolve()
     return MLLM(
-        folder.name,
+        here.parent.name if here.name == "model" else here.name,  # training calls all "model"
         language,
         Chat(tokenizer, **config["chat"]),
         bridge,
         device,
         None if own.is_dir() else kept,
         config["budget"],
+        config.get("filtered", True),
         about,
     )
 

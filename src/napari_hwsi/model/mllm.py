@@ -61,8 +61,8 @@ class MLLM(nn.Module):
     """A bridge from the four scales, and the language model behind it.
 
     name: of the folder or hub id it came from; place: where its language model is read from when that is
-    not kept with it, else None; budget: places of a slide that it reads at the most; about: what its folder
-    says of how it was made.
+    not kept with it, else None; budget: places of a slide that it reads at the most; filtered: whether the
+    filter chooses these; about: what its folder says of how it was made.
     """
 
     def __init__(
@@ -74,11 +74,12 @@ class MLLM(nn.Module):
         device: str | torch.device = "auto",
         place: str | None = None,
         budget: int = BUDGET,
+        filtered: bool = True,
         about: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.name, self.chat, self.place, self.budget = name, chat, place, budget
-        self.about = about or {}
+        self.filtered, self.about = filtered, about or {}
         self.language, self.bridge = language, bridge
         where = choose_device(device) if isinstance(device, str) else device
         bridge.to(where)
@@ -103,7 +104,8 @@ class MLLM(nn.Module):
     def view(self, atlas: Atlas, box: Sequence[float] | None = None) -> SlideVectors:
         """Return what it reads of a box of a slide (None: all of it), the same in training and at use."""
         used = [scale for scale in SCALES if scale in self.bridge.widths]
-        return atlas.see(box, self.budget, used, kept_only=self.bridge.kind == Bridge.kind)
+        as_released = self.bridge.kind == Bridge.kind
+        return atlas.see(box, self.budget, used, kept_only=as_released, filtered=self.filtered)
 
     def batch(self, slides: Sequence[SlideVectors]) -> SlideBatch:
         """Return slides as tensors; raises InputError for vectors of widths the model was not made for."""

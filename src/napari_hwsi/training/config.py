@@ -40,13 +40,15 @@ class Data:
 @dataclass(frozen=True)
 class Tokens:
     """How slides become tokens. kind: 'concatenated' [paper] or 'resampled' [release]; scales: that are used;
-    budget: tokens at the most; hidden, dropout: of the projectors; queries: of the resampler; placement: see
-    :class:`~napari_hwsi.model.chat.Chat`; system: what the model is told first.
+    budget: tokens at the most; filter: whether the filter chooses the patches; hidden, dropout: of the
+    projectors; queries: of the resampler; placement: see :class:`~napari_hwsi.model.chat.Chat`; system: what
+    the model is told first.
     """
 
     kind: Literal["concatenated", "resampled"] = "concatenated"
     scales: tuple[str, ...] = SCALES
     budget: int = 2048
+    filter: bool = True
     hidden: int = 1024
     dropout: float = 0.1
     queries: int = 64

@@ -228,7 +228,8 @@ def _model(stage: Stage, config: Config, material: Material, device: torch.devic
         chat = Chat(tokenizer, config.tokens.system, config.tokens.placement)
         width = language.get_input_embeddings().weight.shape[1]
         bridge = _bridge(config, material.widths, width)
-        model = MLLM("model", language, chat, bridge, device, chosen.place, config.tokens.budget)
+        reads = config.tokens.budget, config.tokens.filter
+        model = MLLM("model", language, chat, bridge, device, chosen.place, *reads)
     model.bridge.requires_grad_(True)
     if chosen.trains == "lora":
         model.language = with_lora(model.language, lora_from(chosen.lora or {}))
