@@ -16,7 +16,7 @@ from napari_hwsi.cells import CellIndex, Cells, Correction, Reversal
 from napari_hwsi.errors import InputError
 from napari_hwsi.slides import slide_from_array
 from napari_hwsi.viewer import show_slide, visible_box
-from napari_hwsi.viewer.colours import SELECTED_COLOUR, rgba
+from napari_hwsi.viewer.colours import SELECTED_COLOUR, rgba, title_of
 from napari_hwsi.viewer.layers import cells_data, centroids_data, show
 from napari_hwsi.viewer.nuclei import Nuclei, features_of, fly_to_cell, nuclei_of, nuclei_on
 from napari_hwsi.widgets.growing import Growing, Grown
@@ -65,6 +65,8 @@ def test_one_lookup_colours_all(shown: tuple[napari.Viewer, Nuclei]) -> None:
     lightness = drawn_colours(nuclei)[:, :3].sum(1)
     assert (np.diff(lightness) > 0).all()  # viridis rises with the area
     np.testing.assert_array_equal(np.asarray(nuclei.layer.data[0]), pixels)  # nothing is drawn anew
+    assert title_of("density_50um_per_mm2") == "density 50 µm (per mm²)"
+    assert title_of("haematoxylin_contrast_od2") == "haematoxylin contrast (OD²)"
     with pytest.raises(InputError, match="no column"):
         nuclei.colour_by("area")
     nuclei.show_only(nuclei.cells.types == 1)

@@ -7,10 +7,12 @@ from pathlib import Path
 import napari
 import numpy as np
 import pytest
+import shapely
 
 from napari_hwsi.hierarchy import default_store, open_result
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.viewer import result_of, show_slide
+from napari_hwsi.viewer.nuclei import nuclei_of
 from napari_hwsi.viewer.raster import SCORE_CLASSES, score_classes
 from napari_hwsi.viewer.state import part_layer
 from napari_hwsi.widgets.analyse_dock import AnalyseDock
@@ -49,7 +51,9 @@ def test_layers_of_a_result(dock: AnalyseDock, viewer: napari.Viewer, tissue: Sl
         value = patches.get_value(slide_layer.data_to_world(middle), world=True)[1]
         assert value == patches.features["index"][row]
         assert (value - 1) % SCORE_CLASSES == score_classes(kept["relevance"].to_numpy())[row]
-    assert len(part_layer(viewer, tissue, "cells").features) == len(result.cells)
+    nuclei = nuclei_of(part_layer(viewer, tissue, "cells"))
+    assert len(nuclei.layer.features) == len(result.cells)
+    assert nuclei.searched.covers(shapely.box(0, 0, tissue.shape[1], tissue.shape[0]))
     regions = part_layer(viewer, tissue, "regions")
     np.testing.assert_allclose(regions.data[0].max(0), np.array(tissue.shape) - 0.5)
     assert part_layer(viewer, tissue, "tissue") is not None

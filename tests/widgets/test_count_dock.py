@@ -125,7 +125,7 @@ def test_maps_lie_on_the_slide(dock: CountDock, viewer: napari.Viewer, cells: Ce
     dock.map_box.setCurrentText("Type that prevails")
     dock.map_button.click()
     wait(dock, qtbot)
-    types = part_layer(viewer, tissue, "prevailing")
+    types = part_layer(viewer, tissue, "density")
     tumour = types.colormap.map(types.data)[types.data == 2]
     np.testing.assert_allclose(tumour, np.broadcast_to(type_colours(2)[1], tumour.shape))
     assert set(np.unique(types.data[:, 0])) <= {0, 1}
@@ -135,4 +135,4 @@ def test_maps_lie_on_the_slide(dock: CountDock, viewer: napari.Viewer, cells: Ce
     dock.map_button.click()
     wait(dock, qtbot)
     assert part_layer(viewer, tissue, "density").contrast_limits == [0, 1]
-    assert len(viewer.layers) == 4
+    assert len(viewer.layers) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ _DIMMED = 0.35
 _UNITS = {
     "_per_mm2": "per mm²",
     "_um2": "µm²",
+    "_od2": "OD²",
+    "_bits": "bits",
     "_um": "µm",
     "_od": "OD",
     "_rad": "rad",
@@ -134,6 +137,7 @@ def title_of(column: str) -> str:
     unit = unit_of(column)
     end = next((end for end in _UNITS if unit and column.endswith(end)), "")
     words = (column.removesuffix(end) if end else column).replace("_", " ")
+    words = re.sub(r"\b(\d+)um\b", r"\1 µm", words)
     return f"{words} ({unit})" if unit else words
 
 

@@ -17,7 +17,7 @@ from ..slides import Slide
 from .colours import type_colours
 from .layers import LayerData, placing, show
 from .raster import LookupColormap
-from .state import PART, SLIDE, Part
+from .state import PART, SLIDE
 
 BINS_UM = (64, 128, 256, 512)
 MAP_NAME = "viridis"
@@ -65,7 +65,7 @@ def density_data(slide: Slide, found: DensityMap, kind: MapKind) -> LayerData:
         "interpolation2d": "nearest",
         "opacity": _OPACITY,
     }
-    return values, _kwargs(slide, found, kind, "density") | kwargs, "image"
+    return values, _kwargs(slide, found, kind) | kwargs, "image"
 
 
 def prevailing_data(slide: Slide, found: DensityMap, kind: MapKind) -> LayerData:
@@ -77,11 +77,14 @@ def prevailing_data(slide: Slide, found: DensityMap, kind: MapKind) -> LayerData
         "features": pd.DataFrame({"index": range(1, len(names) + 1), "type": names}),
         "opacity": _OPACITY,
     }
-    return found.dominant().astype(np.int32), _kwargs(slide, found, kind, "prevailing") | kwargs, "labels"
+    return found.dominant().astype(np.int32), _kwargs(slide, found, kind) | kwargs, "labels"
 
 
 def show_map(viewer: ViewerModel, slide: Slide, found: DensityMap, kind: MapKind) -> Layer:
-    """Show a map of the nuclei of a slide, in place of the last of its sort; with napari's colour bar."""
+    """Show a map of the nuclei of a slide in place of the last: two would mix their colours.
+
+    napari's colour bar is shown with it, but for types.
+    """
     data = prevailing_data if kind.what == "prevailing" else density_data
     layer = show(viewer, data(slide, found, kind))
     if isinstance(layer, Image):
@@ -106,9 +109,9 @@ def bar_colours(count: int) -> NDArray[np.float64]:
     return np.asarray(ensure_colormap(MAP_NAME).map(np.linspace(0, 1, count)))
 
 
-def _kwargs(slide: Slide, found: DensityMap, kind: MapKind, part: Part) -> dict[str, Any]:
+def _kwargs(slide: Slide, found: DensityMap, kind: MapKind) -> dict[str, Any]:
     return {
         "name": f"{kind.title} · {slide.name}",
-        "metadata": {SLIDE: slide, PART: part},
+        "metadata": {SLIDE: slide, PART: "density"},
         **placing(slide, found.step, found.origin),
     }

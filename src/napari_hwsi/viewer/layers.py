@@ -336,9 +336,9 @@ def result_data(result: Hierarchy | FeatureHierarchy, slide: Slide) -> list[Laye
         return [*regions, features_data(slide, result)]
     outlines = (adaptive_data if len(result.adaptive_regions) else regions_data)(slide, result)
     parts = [tissue_data(slide, result.tissue), outlines, patches_data(slide, result)]
-    done = result.regions[result.regions["cells"].astype(bool)]
+    regions, cells = result.regions, result.cells
+    done = regions[regions["cells"] | (regions["reason"] == "no tissue")]
     searched = shapely.union_all(shapely.box(*done[["x0", "y0", "x1", "y1"]].to_numpy(float).T))
-    cells = result.cells
     return [*parts, cells_data(slide, cells, searched)] if len(cells) else parts
 
 

@@ -11,7 +11,7 @@ from .nuclei import nuclei_of
 from .state import PART, RESULT, SLIDE, layers_on, slide_of
 from .trouble import watch
 
-_FOUND = ("tissue", "regions", "patches", "cells", "density", "prevailing")  # by the colours of the pixels
+_FOUND = ("tissue", "regions", "patches", "cells", "density")  # by the colours of the pixels
 
 
 def set_icc(viewer: ViewerModel, layer: Image, on: bool) -> Slide:

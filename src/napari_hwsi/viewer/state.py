@@ -29,7 +29,6 @@ Part: TypeAlias = Literal[
     "evidence",
     "correction",
     "density",
-    "prevailing",
     "map",
     "kept map",
     "above",

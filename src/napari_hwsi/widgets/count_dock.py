@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from ..viewer.region import fly_to
 from ..viewer.state import require_slide_layer, slide_of
 from . import tooltips
 from .dock import Dock, narrow, wrapped
-from .look_box import square
+from .look_box import named, square
 
 TISSUE, AREA = "tissue", "the whole region"
 _NONE = "No nuclei on this slide yet. Find them in the Segment cells dock."
@@ -264,8 +263,7 @@ def legend(found: DensityMap, kind: MapKind) -> str:
     """Return the colours of a map with what they stand for, as rich text."""
     clear = "Clear: no tissue, or nothing was looked for there."
     if kind.what == "prevailing":
-        names = zip(type_colours(len(found.type_names)), found.type_names, strict=True)
-        return " &nbsp; ".join(f"{square(c)}&nbsp;{html.escape(n)}" for c, n in names) + f"<br>{clear}"
+        return named(type_colours(len(found.type_names)), found.type_names) + clear
     low, high = limits(values_of(found, kind), kind)
     bar = "".join(square(colour) for colour in bar_colours(_SWATCHES))
     unit = "of the nuclei" if kind.what == "share" else "per mm² of tissue"

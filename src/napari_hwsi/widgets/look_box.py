@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import numpy as np
 from napari.components import ViewerModel
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QBuffer, Qt
+from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QLabel
 
 from ..slides import Slide
@@ -18,6 +20,7 @@ from .dock import narrow
 from .task import TaskRow
 
 _SWATCHES = 9
+_SIDE, _EDGE = 11, "#808080"
 
 
 class LookBox(QGroupBox):
@@ -78,10 +81,8 @@ def legend(colouring: Colouring) -> str:
     """Return the colours with what they stand for, as rich text."""
     count = len(colouring.colours)
     if colouring.kinds:
-        rows = [(i % count, name) for i, name in enumerate(colouring.kinds)]
-        colours = colouring.colours
-        words = " &nbsp; ".join(f"{square(colours[i])}&nbsp;{html.escape(name)}" for i, name in rows)
-        return words + (f"<br>The colours repeat after {count} types." if len(rows) > count else "")
+        words = named(colouring.colours, colouring.kinds)
+        return words + (f"The colours repeat after {count} types." if len(colouring.kinds) > count else "")
     steps = np.linspace(0, count - 2, _SWATCHES).astype(int)
     bar = "".join(square(colour) for colour in colouring.colours[steps])
     ends = f"{colouring.low:.3g} {bar} {colouring.high:.3g}"
@@ -90,7 +91,22 @@ def legend(colouring: Colouring) -> str:
     return words + (f"<br>{square(colouring.colours[-1])}&nbsp;not measured" if missing else "")
 
 
+def named(colours: NDArray[np.float64], names: Sequence[str]) -> str:
+    """Return names behind squares of their colours, (K, 4) over and over, as rich text in two columns."""
+    cells = [
+        f"<td>{square(colours[i % len(colours)])}</td><td>{html.escape(name)}&nbsp;&nbsp;</td>"
+        for i, name in enumerate(names)
+    ]
+    rows = "".join(f"<tr>{''.join(cells[i : i + 2])}</tr>" for i in range(0, len(cells), 2))
+    return f"<table cellpadding=1>{rows}</table>"
+
+
 def square(colour: NDArray[np.float64]) -> str:
-    """Return a square of a colour, (4,) RGBA from 0 to 1, as rich text."""
-    red, green, blue = (round(255 * float(part)) for part in colour[:3])
-    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">■</span>'
+    """Return a square of a colour, (4,) RGBA from 0 to 1, as rich text; its edge is seen on any ground."""
+    picture, content = QImage(_SIDE, _SIDE, QImage.Format.Format_RGB32), QBuffer()
+    picture.fill(QColor(_EDGE))
+    painter = QPainter(picture)
+    painter.fillRect(1, 1, _SIDE - 2, _SIDE - 2, QColor.fromRgbF(*map(float, colour[:3])))
+    painter.end()
+    picture.save(content, "PNG")
+    return f'<img src="data:image/png;base64,{bytes(content.data().toBase64().data()).decode()}">'
