@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import InputError
 from ..evidence import ChangeKind, Evidence
 from ..progress import Progress
 from .answer import Answer, Asked
-from .server import ChatServer
+from .server import ChatServer, server_and_model
 from .walk import Walk, walk
 
 FORM = "agent:<url>#<model>"
@@ -32,13 +31,7 @@ class AgentAnswerer:
     @classmethod
     def from_name(cls, name: str) -> AgentAnswerer:
         """Read ``agent:<url>#<model>``. Raises InputError for anything else."""
-        url, mark, model = name.removeprefix("agent:").partition("#")
-        if not url or not mark or not model.strip():
-            raise InputError(
-                f"{name!r} does not name a server and a model. The form is {FORM}, "
-                "such as agent:http://localhost:11434/v1#qwen2.5vl."
-            )
-        return cls(ChatServer(url), model.strip())
+        return cls(*server_and_model(name, FORM))
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import EndpointRefused, InputError
+from ..errors import EndpointRefused
 from ..evidence import CHANGES, ChangeKind, Evidence
 from ..progress import Progress
 from .answer import Answer, Asked, mpp_in_words
@@ -22,7 +22,7 @@ from .citations import HOW_TO_CITE, MOST_PLACES, citation, cited_places, cited_s
 from .facts import Facts, measure
 from .picture import Picture, picture, picture_under
 from .questions import Ask
-from .server import ChatServer
+from .server import ChatServer, server_and_model
 from .statements import state
 from .vocabulary import Topic
 from .wire import ReplyReader
@@ -58,13 +58,7 @@ class EndpointAnswerer:
     @classmethod
     def from_name(cls, name: str) -> EndpointAnswerer:
         """Read ``endpoint:<url>#<model>``. Raises InputError for anything else."""
-        url, mark, model = name.removeprefix("endpoint:").partition("#")
-        if not url or not mark or not model.strip():
-            raise InputError(
-                f"{name!r} does not name a server and a model. The form is {FORM}, "
-                "such as endpoint:http://localhost:11434/v1#qwen2.5vl; list_models(url) lists the models."
-            )
-        return cls(ChatServer(url), model.strip())
+        return cls(*server_and_model(name, FORM))
 
     @property
     def name(self) -> str:

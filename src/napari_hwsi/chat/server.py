@@ -162,6 +162,22 @@ class ChatServer:
         return kind(f"The server at {self.host} refused ({status}): {reason}{advice}")
 
 
+def server_and_model(name: str, form: str) -> tuple[ChatServer, str]:
+    """Read ``<kind>:<url>#<model>``, the kind left out or not. Raises InputError, naming the form.
+
+    form: what is asked for, such as ``endpoint:<url>#<model>``.
+    """
+    kind = form.partition(":")[0]
+    url, mark, model = name.removeprefix(f"{kind}:").partition("#")
+    if not url or not mark or not model.strip():
+        raise InputError(
+            f"{name!r} does not name a server and a model. The form is {form}, "
+            f"such as {form.replace('<url>', 'http://localhost:11434/v1').replace('<model>', 'qwen2.5vl')}; "
+            "list_models(url) lists the models."
+        )
+    return ChatServer(url), model.strip()
+
+
 async def _start(response: httpx.Response) -> bytes:
     """Return the first 64 KB of a body: enough for the words of an error."""
     body = b""

@@ -53,7 +53,7 @@ class CountDock(Dock):
         self.ground_box.setToolTip(tooltips.GROUND)
         form = QFormLayout()
         form.addRow("Per mm² of", self.ground_box)
-        self.count_button = self._button("Count nuclei", tooltips.COUNT, self._count)
+        self.count_button = self.button("Count nuclei", tooltips.COUNT, self._count)
         self.words = wrapped()
         self.table = QTableWidget()
         self.table.setToolTip(tooltips.COUNTS)
@@ -76,7 +76,7 @@ class CountDock(Dock):
             self.bin_box.addItem(f"{side} µm", side)
         self.bin_box.setCurrentIndex(BINS_UM.index(128))
         self.bin_box.setToolTip(tooltips.BINS)
-        self.map_button = self._button("Show map", tooltips.SHOW_MAP, self._map)
+        self.map_button = self.button("Show map", tooltips.SHOW_MAP, self._map)
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
@@ -214,13 +214,6 @@ class CountDock(Dock):
         if layer is not None and counts is not None and row >= 0:
             box = self._regions.box(str(counts["region"].iloc[row]))
             self.task.attempt(lambda: fly_to(self.viewer, layer, box))
-
-    def _button(self, name: str, words: str, action: Any) -> QPushButton:
-        button = QPushButton(name)
-        button.setToolTip(words)
-        button.clicked.connect(lambda: self.task.attempt(action))
-        self.needs_slide(button)
-        return button
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save counts", "counts.csv", "CSV (*.csv)")

@@ -171,6 +171,14 @@ class Dock(SlideWidget):
         """Let a button work only with a slide and a free row; without a slide a line says how to go on."""
         self._starters.append(button)
 
+    def button(self, name: str, tooltip: str, action: Callable[[], Any]) -> QPushButton:
+        """Return a button that does something about the slide; what refuses it is said in the row."""
+        button = QPushButton(name)
+        button.setToolTip(tooltip)
+        button.clicked.connect(lambda: self.task.attempt(action))
+        self.needs_slide(button)
+        return button
+
     def refresh(self) -> None:
         """Look again which slide is being worked on; what was said about another goes."""
         if not self.task.busy:

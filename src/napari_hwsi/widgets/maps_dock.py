@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
-    QPushButton,
 )
 
 from ..errors import InputError
@@ -46,13 +45,13 @@ class MapsDock(Dock):
         self.beside_box = QCheckBox("Keep the last one")
         self.beside_box.setToolTip(tooltips.KEEP_MAP)
         self.words = wrapped()
-        self.show_button = self._button("Show map", tooltips.SHOW_SCORES, self._show)
-        self.linked_button = self._button("In a linked window", tooltips.LINKED, self._linked)
-        self.save_button = self._button("Save maps…", tooltips.SAVE_MAPS, self._choose_file)
+        self.show_button = self.button("Show map", tooltips.SHOW_SCORES, self._show)
+        self.linked_button = self.button("In a linked window", tooltips.LINKED, self._linked)
+        self.save_button = self.button("Save maps…", tooltips.SAVE_MAPS, self._choose_file)
         self.threshold_box = QDoubleSpinBox()
         self.threshold_box.setDecimals(4)
         self.threshold_box.setToolTip(tooltips.THRESHOLD)
-        self.above_button = self._button("Outline", tooltips.OUTLINE, self._outline)
+        self.above_button = self.button("Outline", tooltips.OUTLINE, self._outline)
         form = QFormLayout()
         form.addRow("Map", self.map_box)
         form.addRow(self.percentile_box)
@@ -171,13 +170,6 @@ class MapsDock(Dock):
         super()._enable()
         for button in (self.show_button, self.linked_button, self.above_button, self.save_button):
             button.setEnabled(self.layer is not None and not self.task.busy)
-
-    def _button(self, name: str, words: str, action: Any) -> QPushButton:
-        button = QPushButton(name)
-        button.setToolTip(words)
-        button.clicked.connect(lambda: self.task.attempt(action))
-        self.needs_slide(button)
-        return button
 
     def _choose_file(self) -> None:
         forms = ";;".join(f"*{ending} (*{ending})" for ending in ENDINGS)

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QListWidget,
-    QPushButton,
     QSpinBox,
 )
 
@@ -56,8 +55,8 @@ class WalkDock(Dock):
         self.steps_box.setValue(12)
         self.steps_box.setToolTip(tooltips.WALK_STEPS)
         self.sent = wrapped(tooltips.WALK_SENT)
-        self.start_button = self._button("Let it walk", tooltips.WALK, lambda: self._start(None))
-        self.on_button = self._button("Go on", tooltips.WALK_ON, lambda: self._start(self.walk))
+        self.start_button = self.button("Let it walk", tooltips.WALK, lambda: self._start(None))
+        self.on_button = self.button("Go on", tooltips.WALK_ON, lambda: self._start(self.walk))
         group = QGroupBox("A model walks")
         form = QFormLayout(group)
         form.addRow("Question", self.question)
@@ -71,7 +70,7 @@ class WalkDock(Dock):
         form.addRow(self.sent)
         own = QGroupBox("Your own viewing")
         own_form = QFormLayout(own)
-        self.record_button = self._button("Record", tooltips.RECORD, self._record)
+        self.record_button = self.button("Record", tooltips.RECORD, self._record)
         self.record_button.setCheckable(True)
         self.note_edit = QLineEdit()
         self.note_edit.setPlaceholderText("a note on what is in view")
@@ -84,9 +83,9 @@ class WalkDock(Dock):
         self.list.setToolTip(tooltips.STEPS)
         self.list.currentRowChanged.connect(self._fly)
         self.answer = wrapped()
-        self.replay_button = self._button("Replay", tooltips.REPLAY, self._replay)
-        self.save_button = self._button("Save…", tooltips.SAVE_WALK, self._choose_save)
-        self.open_button = self._button("Open…", tooltips.OPEN_WALK, self._choose_open)
+        self.replay_button = self.button("Replay", tooltips.REPLAY, self._replay)
+        self.save_button = self.button("Save…", tooltips.SAVE_WALK, self._choose_save)
+        self.open_button = self.button("Open…", tooltips.OPEN_WALK, self._choose_open)
         buttons = QHBoxLayout()
         for button in (self.replay_button, self.save_button, self.open_button):
             buttons.addWidget(button)
@@ -225,13 +224,6 @@ class WalkDock(Dock):
         super()._enable()
         by_model = self.walk is not None and self.walk.walker == "model" and bool(self.walk.steps)
         self.on_button.setEnabled(by_model and not self.task.busy)
-
-    def _button(self, name: str, words: str, action: Any) -> QPushButton:
-        button = QPushButton(name)
-        button.setToolTip(words)
-        button.clicked.connect(lambda: self.task.attempt(action))
-        self.needs_slide(button)
-        return button
 
     def _choose_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save walk", "walk.json", "JSON (*.json)")

@@ -17,7 +17,7 @@ from ..answer import mpp_in_words
 from ..facts import measure
 from ..picture import Picture, picture_of
 from ..questions import Ask
-from ..server import ChatServer
+from ..server import ChatServer, server_and_model
 from ..statements import state
 from ..vocabulary import Topic
 from ..wire import ReplyReader
@@ -109,10 +109,9 @@ def walk_stream(
     """
     if not question.strip():
         raise InputError("The question is empty. Ask something, such as: What tissue is this?")
-    url, mark, model = endpoint.removeprefix("agent:").removeprefix("endpoint:").partition("#")
-    if not url or not mark or not model.strip():
-        raise InputError(f"{endpoint!r} does not name a server and a model. The form is <url>#<model>.")
-    server = ChatServer(url)
+    server, model = server_and_model(
+        endpoint.removeprefix("agent:").removeprefix("endpoint:"), "<url>#<model>"
+    )
     y, x = result.slide_facts["shape"]
     whole: Box = (0, 0, int(y), int(x))
     place = result.slide.bounds if box is None else intersect(as_box(box), whole)
@@ -121,7 +120,7 @@ def walk_stream(
     if so_far is not None and so_far.fingerprint != result.slide_facts["fingerprint"]:
         raise InputError("The walk to go on from was made on another slide.")
     seen = picture_of(result.slide, place, _SIDE)
-    walker = _Walker(result, question.strip(), server, model.strip(), seen, budget or Budget(), structured)
+    walker = _Walker(result, question.strip(), server, model, seen, budget or Budget(), structured)
     return walker.go(so_far, confirm, progress)
 
 
