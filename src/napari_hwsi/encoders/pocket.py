@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from ..tissue import optical_density
 from .batches import choose_device, in_batches
@@ -31,6 +32,7 @@ LEARNED = 0.8
 """Share of the network in the cosine of two patches."""
 
 _FILE = "pocket.safetensors"
+_ON_CPU = 8  # images at a time at most
 
 
 class PocketEncoder:
@@ -44,7 +46,8 @@ class PocketEncoder:
     input_px = 256
 
     def __init__(self, network: PatchNetwork, device: str = "auto", batch: int = 32) -> None:
-        self.device, self.batch = choose_device(device), batch
+        self.device = choose_device(device)
+        self.batch = min(batch, _ON_CPU) if self.device.type == "cpu" else batch
         self._network = network.to(self.device)
         self._descriptor = DescriptorEncoder()
         self.width = network.width + self._descriptor.width
@@ -75,8 +78,11 @@ class PocketEncoder:
         def run(rows: slice) -> NDArray[np.float32]:
             planes = halve(np.moveaxis(images[rows], -1, 1).astype(np.float32))
             density = torch.from_numpy(optical_density(np.rint(planes).astype(np.uint8)))
+            if self.device.type == "cpu":
+                # always as many, so that a vector has the same bytes whatever else is encoded
+                density = functional.pad(density, (0, 0, 0, 0, 0, 0, 0, self.batch - len(density)))
             with torch.inference_mode():
-                return self._network(density.to(self.device)).cpu().numpy()
+                return self._network(density.to(self.device)).cpu().numpy()[: rows.stop - rows.start]
 
         out = [result for _, result in in_batches(run, len(images), self.batch)]
         return unit(np.concatenate([np.zeros((0, self._network.width), np.float32), *out])).astype(np.float32)
