@@ -527,6 +527,7 @@ def _train(options: argparse.Namespace) -> int:
         "best_step": outcome.best_step,
         "validation": outcome.best,
         "curve": str(outcome.curve),
+        "rows_left_out": str(outcome.curve.with_name("data.json")),
         **trained.counts,
     }
     _show(options, facts)

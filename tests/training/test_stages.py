@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from napari_hwsi import model
 from napari_hwsi.cli import main
@@ -82,8 +83,6 @@ def test_an_answer_stops_when_told(mllm: Any, shelf: Shelf) -> None:
 
 def test_training_and_use_compute_the_same(mllm: Any, shelf: Shelf) -> None:
     """A batch of two slides of different size, padded and masked, against each alone with a cache."""
-    import torch
-
     views = [mllm.view(shelf.atlas("s0")), mllm.view(shelf.atlas("s1"), (0, 0, 300, 300))]
     history = [("Is it tissue?", "Yes.")]
     answers = ["It is necrosis.", "It is."]
@@ -96,6 +95,16 @@ def test_training_and_use_compute_the_same(mllm: Any, shelf: Shelf) -> None:
         told = scores[i, rows].gather(1, read.labels[i, 1:][rows, None]).sum()
         alone = mllm.choices(views[i], QUESTION, [answer], history if i else ())[0]
         assert float(told) == pytest.approx(alone, abs=1e-3)
+
+
+@pytest.mark.gpu
+def test_cpu_and_gpu_agree(mllm: Any, shelf: Shelf, second: Trained) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    view = mllm.view(shelf.atlas("s0"))
+    wanted = mllm.logits(view, QUESTION)
+    found = model.load(second.folder, device="cuda").logits(view, QUESTION)
+    assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 1e-3
 
 
 def test_stage_three_stands_on_stage_two(
@@ -170,8 +179,6 @@ train("stage2", read_config(sys.argv[1]), kill, device="cpu")
 
 
 def test_a_killed_run_ends_with_the_same_numbers(slides: Path) -> None:
-    import torch
-
     torch.set_num_threads(1)
     whole = train("stage2", read_config(write_config(slides, "whole")), device="cpu")
     file = write_config(slides, "killed")
@@ -191,6 +198,10 @@ def test_a_killed_run_ends_with_the_same_numbers(slides: Path) -> None:
         curves.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
     assert curves[0] == curves[1]
     assert [row["step"] for row in curves[0]] == list("123456")
+    checked = {int(row["step"]): float(row["validation"]) for row in curves[0] if row["validation"]}
+    assert list(checked) == [2, 4, 6]
+    assert whole.outcome.best_step == min(checked, key=checked.__getitem__)
+    assert whole.outcome.best == pytest.approx(min(checked.values()), rel=1e-5)
 
     assert train("stage2", read_config(file), device="cpu").hash == whole.hash  # a finished one stands
     with pytest.raises(InputError, match="other settings or other data"):

@@ -23,14 +23,14 @@ from ..model.scales import SCALES
 from ..progress import Progress
 from .config import Config, Losses
 from .examples import Example
-from .loop import processes, run, written_once
+from .loop import Learner, processes, run, written_once
 from .queue import Queue
 from .shelf import Shelf
 from .stages import Material, Trained, gather, plain, settings_of, write_data
 from .wording import embedded
 
 
-class Aligning(nn.Module):
+class Aligning(Learner):
     """The parts of L_HCA [paper] of reports: one a scale, and 'consistency'; 'matching' is their sum."""
 
     judged = "matching"

@@ -19,12 +19,13 @@ from ..model.losses import (
 from ..model.seen import Seen
 from .config import Losses
 from .examples import Example
+from .loop import Learner
 from .queue import Queue
 from .shelf import Shelf
 from .wording import embedded, pooled_texts
 
 
-class Answering(nn.Module):
+class Answering(Learner):
     """The parts of the loss of examples: 'language', −log p of the answers' tokens; 'contrast' of the vectors
     of each scale with the words of the answers, as the language model itself embeds them; 'consistency'.
     """

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,17 +36,14 @@ logger = logging.getLogger(__name__)
 _STATE, _BEST, _CURVE = "state.pt", "best.pt", "curve.csv"
 
 
-class Learner(Protocol):
-    """A module whose forward takes examples and returns the parts of the loss, 'loss' their weighted sum.
+class Learner(nn.Module):
+    """What a stage fits: its forward takes examples and returns the parts of the loss, 'loss' their weighted
+    sum.
 
     judged: the part by which checkpoints are compared, lower is better.
     """
 
-    judged: str
-
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """Return the parts of the loss."""
-        ...
+    judged: ClassVar[str]
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Outcome:
 
 
 def run(
-    learner: nn.Module,
+    learner: Learner,
     train: Sequence[Example],
     validation: Sequence[Example],
     schedule: Schedule,
@@ -94,7 +91,7 @@ def written_once(write: Callable[[], object], device: str) -> None:
 class _Run:
     def __init__(
         self,
-        learner: nn.Module,
+        learner: Learner,
         train: Sequence[Example],
         validation: Sequence[Example],
         schedule: Schedule,
@@ -112,7 +109,7 @@ class _Run:
         self.gather = accelerate.utils.gather_object
         self.learner, self.train, self.validation = learner, train, validation
         self.schedule, self.out, self.settings = schedule, out, settings
-        self.judged: str = learner.judged  # type: ignore[assignment]  # a Learner
+        self.judged = learner.judged
         self.model = self.accelerator.prepare(learner)
         parameters = [p for p in learner.parameters() if p.requires_grad]
         if not parameters:
