@@ -26,6 +26,8 @@ from .doctor import has_display
 from .errors import HwsiError, InputError, MissingDependencyError, StoreError
 from .evaluation.command import add_arguments as add_evaluate_arguments
 from .evaluation.command import evaluate_command
+from .evaluation.slide_learning import add_arguments as add_train_slide_arguments
+from .evaluation.slide_learning import train_slide_command
 from .finding import add_arguments as add_find_arguments
 from .finding import lines_of as found_lines
 from .finding import search
@@ -37,6 +39,7 @@ from .walking import tell_walk, walk_slide
 
 if TYPE_CHECKING:
     from .batch import Board, Outcome
+    from .evaluation.report import Report
     from .hierarchy import Hierarchy
     from .slides import Slide
 
@@ -186,21 +189,13 @@ def _parser() -> argparse.ArgumentParser:
     summary = "patch features from one tool's layout to another's"
     add_convert_arguments(_command(commands, "convert", _convert, summary))
 
-    train = _command(commands, "train", _train, "train a model on analysed slides, stage by stage")
-    train.add_argument("stage", choices=("stage1", "stage2", "stage3"))
-    train.add_argument(
-        "config",
-        help="a YAML file, or one of the package, such as pocket-stage2 or release-stage3",
+    parts = commands.add_parser("train", help="train a model on analysed slides").add_subparsers(
+        required=True, metavar="PART"
     )
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="changes",
-        metavar="FIELD=VALUE",
-        help="another value for a field, such as out=runs/a or schedule.steps=100; may be repeated",
-    )
-    train.add_argument("--device", default="auto", help="cpu, cuda; default: %(default)s")
+    summary = "learn a label of whole slides from their patches, by patient in folds"
+    add_train_slide_arguments(_command(parts, "slide", _train_slide, summary))
+    for stage in ("stage1", "stage2", "stage3"):
+        _stage(parts, stage)
 
     add_walk_arguments(_command(commands, "walk", _walk, "let a vision model walk a slide and answer"))
     add_find_arguments(_command(commands, "find", _find, "places like an example or a text, in results"))
@@ -221,6 +216,24 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _command(commands, "doctor", _doctor, "what is installed, what is missing and how to get it")
     doctor.add_argument("--profile", default="pocket", help="also what this profile needs, such as release")
     return parser
+
+
+def _stage(parts: Any, stage: str) -> None:
+    train = _command(parts, stage, _train, f"train {stage} of the language model")
+    train.set_defaults(stage=stage)
+    train.add_argument(
+        "config",
+        help="a YAML file, or one of the package, such as pocket-stage2 or release-stage3",
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="changes",
+        metavar="FIELD=VALUE",
+        help="another value for a field, such as out=runs/a or schedule.steps=100; may be repeated",
+    )
+    train.add_argument("--device", default="auto", help="cpu, cuda; default: %(default)s")
 
 
 def _command(commands: Any, name: str, run: Callable[[Any], int], summary: str) -> argparse.ArgumentParser:
@@ -512,6 +525,12 @@ def _convert(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train_slide(options: argparse.Namespace) -> int:
+    with _Line() as progress:
+        report, page = train_slide_command(options, progress)
+    return _show_report(options, report, page)
+
+
 def _train(options: argparse.Namespace) -> int:
     from .training.config import changes_from, read_config
     from .training.stages import train
@@ -567,6 +586,10 @@ def _maps(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     with _Line() as progress:
         report, page = evaluate_command(options, progress)
+    return _show_report(options, report, page)
+
+
+def _show_report(options: argparse.Namespace, report: Report, page: Path) -> int:
     if options.json:
         print(json.dumps({"report": str(page), **report.to_dict()}, indent=2, ensure_ascii=False))
         return 0

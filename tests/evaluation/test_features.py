@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_hwsi.errors import InputError
-from napari_hwsi.evaluation.features import cross_modal, linear_probe, slide_retrieval, zero_shot
+from napari_hwsi.evaluation.features import cross_modal, few_shot, linear_probe, slide_retrieval, zero_shot
 from napari_hwsi.training.slide_bags import LabelledSlides, matching, read_labelled
 
 pytest.importorskip("sklearn")
@@ -63,6 +63,15 @@ def test_vectors_that_tell_classes_do_and_random_ones_do_not(labelled: LabelledS
         assert scores["vectors"] > 0.95
         assert scores["random vectors"] < 0.5
         assert outcomes[0].scores[metric].groups == 18
+
+
+def test_a_few_patients_a_class_make_prototypes(labelled: LabelledSlides) -> None:
+    found = {who: mean for who, mean, _ in few_shot(labelled, (1, 3), draws=10)}
+    assert found["vectors, 3 a class"] > 0.95
+    assert found["vectors, 1 a class"] > 0.8
+    assert found["random vectors, 3 a class"] < 0.5
+    with pytest.raises(InputError, match="the rarest of 6 patients, 6 a class cannot be drawn"):
+        few_shot(labelled, (6,))
 
 
 def _encode(texts: Sequence[str]) -> np.ndarray:

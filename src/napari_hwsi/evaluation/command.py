@@ -1,4 +1,4 @@
-"""The command ``napari-hwsi evaluate``: six tasks, each with what it is compared with."""
+"""The command ``napari-hwsi evaluate``: its tasks, each with what it is compared with."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ TASKS = {
     "vqa": "answer questions",
     "report": "write reports or captions",
     "zero-shot": "name classes by phrases",
+    "few-shot": "name classes by prototypes of a few patients",
     "linear-probe": "learn classes from slide vectors",
     "slide-retrieval": "find slides of the same class",
     "cross-modal": "find reports by slides, and slides by reports",
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("task", choices=TASKS, help="; ".join(f"{k}: {v}" for k, v in TASKS.items()))
     parser.add_argument(
-        "files", type=Path, nargs="+", help="test files; for the last four tasks one CSV of slides and labels"
+        "files",
+        type=Path,
+        nargs="+",
+        help="test files; for all but vqa and report one CSV of slides and labels",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for answers and reports; again to go on"
@@ -49,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", default="label", help="column of the class; default: %(default)s")
     parser.add_argument(
         "--phrases", type=Path, help="for zero-shot: CSV of label and phrase, several a label"
+    )
+    parser.add_argument(
+        "--shots", type=int, nargs="+", default=[1, 2, 4, 8], help="for few-shot: patients a class"
     )
     parser.add_argument("--encoder", help="of texts, where results do not say it: a name of the registry")
     parser.add_argument("--weights", help="of that encoder: a file, folder or hub id")
@@ -96,14 +103,19 @@ def _questions(options: argparse.Namespace, progress: Progress | None) -> Report
 
 def _features(options: argparse.Namespace, progress: Progress | None) -> Report:
     from .contamination import contamination
-    from .features import cross_modal, linear_probe, slide_retrieval, zero_shot
-    from .report import Report
+    from .features import cross_modal, few_shot, linear_probe, slide_retrieval, zero_shot
+    from .report import Report, Table
 
     if len(options.files) != 1 or options.results is None:
         raise InputError("Give one table of slides, and the folder of their results or features: --results.")
     slides = _slides(options)
     if options.task == "linear-probe":
         tables = [_table("Linear probe", linear_probe(slides, options.label))]
+    elif options.task == "few-shot":
+        scores = few_shot(slides, options.shots, options.label)
+        rows = tuple((who, (mean, spread)) for who, mean, spread in scores)
+        own = frozenset(who for who, _ in rows if not who.startswith("random"))
+        tables = [Table("Few-shot prototypes", ("balanced accuracy", "spread of 20 draws"), rows, own=own)]
     elif options.task == "slide-retrieval":
         tables = [_table("Slide retrieval", slide_retrieval(slides, options.label))]
     elif options.task == "zero-shot":

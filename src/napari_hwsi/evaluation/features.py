@@ -112,6 +112,45 @@ def zero_shot(
     return _class_outcomes(truth, {k: np.array(v) for k, v in found.items()}, groups, repeats)
 
 
+def few_shot(
+    slides: LabelledSlides, shots: Sequence[int], label: str = "label", draws: int = 20, seed: int = 0
+) -> list[tuple[str, float, float]]:
+    """Name classes by prototypes of a few patients each: the mean of their slides' unit mean vectors.
+
+    The nearest prototype by cosine is taken (Snell et al., NeurIPS 2017). shots: patients of a class that are
+    drawn; the slides of all other patients are named. Returns (who, mean, standard deviation) of balanced
+    accuracy over ``draws``, for the vectors and for random ones of the same shape. Raises InputError where a
+    class has no patient beyond those drawn.
+    """
+    labels = np.array(slides.values(label))
+    groups = np.array([slide.patient for slide in slides.slides])
+    classes = sorted(set(labels.tolist()))
+    fewest = min(len(set(groups[labels == name])) for name in classes)
+    if len(classes) < 2 or max(shots) >= fewest:
+        raise InputError(
+            f"With {len(classes)} classes, the rarest of {fewest} patients, {max(shots)} a class cannot be "
+            "drawn and others be named."
+        )
+    means = slides.means()
+    found = []
+    for count in shots:
+        for who, vectors in (("vectors", means), ("random vectors", _noise(means.shape, seed))):
+            one = unit(vectors)
+            scores = []
+            for draw in range(draws):
+                generator = np.random.default_rng([seed, count, draw])
+                own = {name: np.unique(groups[labels == name]) for name in classes}
+                drawn = {name: generator.permutation(own[name])[:count] for name in classes}
+                used = np.isin(groups, np.concatenate(list(drawn.values())))
+                prototypes = np.stack(
+                    [one[(labels == name) & np.isin(groups, drawn[name])].mean(0) for name in classes]
+                )
+                nearest = np.array(classes)[(one[~used] @ unit(prototypes).T).argmax(1)]
+                scores.append(balanced_accuracy(labels[~used], nearest))
+            found.append((f"{who}, {count} a class", float(np.mean(scores)), float(np.std(scores))))
+    return found
+
+
 def slide_retrieval(slides: LabelledSlides, label: str = "label", repeats: int = 1000) -> list[Outcome]:
     """Find a slide of the same class by the cosine of mean vectors; the same patient's slides do not count.
 
