@@ -14,6 +14,7 @@ from napari_hwsi.synthetic import ARTEFACTS as KINDS
 from napari_hwsi.synthetic import REGIONS, SlideSpec, SyntheticSlide
 from napari_hwsi.synthetic.slide import BLOCK
 from napari_hwsi.tissue import ARTEFACTS, CLASSES, Thresholds, TissueMask, separate_stains, tissue_mask
+from napari_hwsi.training.sources import synthetic_sources
 
 SIDE = 2560
 
@@ -173,6 +174,13 @@ def test_without_mpp_only_pens_are_looked_for(skin: np.ndarray) -> None:
     assert mask.thresholds.fold is None
     assert mask.downsample == (2.0, 2.0)
     assert (mask.artefacts == 1)[: len(true) // 2][true[1::2, 1::2]].mean() > 0.7
+
+
+@pytest.mark.parametrize("seed", [30, 87])
+def test_a_small_field_full_of_nuclei_is_neither_ink_nor_folds(seed: int) -> None:
+    (field,) = synthetic_sources(range(seed, seed + 1))
+    rgb = field.rgb if field.mpp < 0.5 else np.kron(field.rgb[128:384, 128:384], np.ones((2, 2, 1), np.uint8))
+    assert not tissue_mask(slide_from_array(rgb, 0.25)).artefacts.any()
 
 
 def test_nothing_is_looked_for_in_fluorescence(data: Path) -> None:

@@ -40,7 +40,8 @@ def folds(view: Overview, tissue: NDArray[np.bool_], given: Thresholds) -> tuple
     threshold = outliers_from(times[times > 0], 4, 1.3, 1.8) if given.fold is None else given.fold
     dense = ndimage.binary_propagation(times > threshold, mask=times > 1 + 0.6 * (threshold - 1))
     dense = ndimage.binary_closing(dense, SQUARE)
-    dense = drop_small(dense, view.area(_SMALLEST_UM2))
+    # not a share of a small slide: rows of nuclei are no folds
+    dense = drop_small(dense, _SMALLEST_UM2 / view.pixel_um**2)
     return _ribbons(view, dense, tissue, 1 + 0.6 * (threshold - 1)), threshold
 
 
