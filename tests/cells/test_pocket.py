@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from napari_hwsi.cells import segment_cells, segment_owned, tiles
 from napari_hwsi.cells.pocket import WEIGHTS, PocketSegmenter
 from napari_hwsi.cells.pocket_decode import decode
 from napari_hwsi.cells.pocket_network import NucleusNetwork
+from napari_hwsi.cells.pocket_stain import Staining, staining_of
 from napari_hwsi.cells.segmenter import find_segmenter
 from napari_hwsi.errors import ResolutionError, WeightsError
 from napari_hwsi.metrics import instance_scores
 from napari_hwsi.slides import slide_from_array
+from napari_hwsi.tissue import optical_density
 from napari_hwsi.training.sources import distances
 
 from .conftest import Piece
@@ -85,6 +88,35 @@ def test_the_size_of_tiles_does_not_matter(
         one, other = (cells.labels((0, 0, *slide.shape)) for cells in (whole, tiled))
         assert instance_scores(one, other).f1 > 0.99
         assert ((one > 0) == (other > 0)).mean() > 0.999
+
+
+def test_other_stainings_are_brought_to_the_same(tissue_piece: Piece) -> None:
+    density = optical_density(tissue_piece.rgb)
+    known = staining_of([(tissue_piece.rgb, (0.5, 0.5))])
+    evened = known.evened(density)
+    for scale, ground in ((0.6, (0.0, 0.0, 0.0)), (0.6, (0.06, 0.10, 0.03)), (1.3, (0.02, 0.0, 0.0))):
+        other = scale * density + np.array(ground, np.float32)
+        rgb = np.clip(np.rint(256 * 10.0**-other - 1), 0, 255).astype(np.uint8)
+        again = staining_of([(rgb, (0.5, 0.5))]).evened(optical_density(rgb))
+        dark = density.min(-1) > 0.2  # glass and what is nearly that are told apart otherwise
+        assert np.abs(again - evened)[dark].mean() < 0.02
+    assert staining_of([(np.full((64, 64, 3), 245, np.uint8), (0.5, 0.5))]) == Staining()
+
+
+def test_pale_nuclei_are_found_as_dark_ones_are(pocket: PocketSegmenter, tissue_piece: Piece) -> None:
+    pale = np.rint(256 * 10 ** (-0.3 * optical_density(tissue_piece.rgb)) - 1).astype(np.uint8)
+    found = segment_cells(pale, segmenter=pocket, mpp=0.5, workers=0)
+    scores = instance_scores(tissue_piece.truth, found.labels((0, 0, *tissue_piece.truth.shape)))
+    assert scores.f1 > 0.8
+
+
+def test_what_was_measured_on_the_slide_is_in_the_settings(
+    pocket: PocketSegmenter, tissue_piece: Piece
+) -> None:
+    fitted = pocket.fit(slide_from_array(tissue_piece.rgb, mpp=0.5))
+    assert pocket.staining is None
+    assert fitted.settings() == pocket.settings() | {"staining": asdict(fitted.staining or Staining(0))}
+    assert fitted.fit(slide_from_array(tissue_piece.rgb[:300, :300], mpp=0.5)).staining == fitted.staining
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])

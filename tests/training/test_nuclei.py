@@ -67,7 +67,7 @@ def test_a_few_steps_run_from_folder_to_weights(tmp_path: Path) -> None:
         image.save(masks / "images" / f"{i}.png")
         tifffile.imwrite(masks / "labels" / f"{i}.tif", slide.truth(box).labels)
     image.save(data / "tissue.png")
-    schedules = Schedule(2, 1e-3, crops=2), Schedule(1, 1e-3, crops=2)
+    schedules = Schedule(2, 1e-3, crops=2), Schedule(1, 1e-3, crops=2), Schedule(1, 1e-3, crops=2)
     weights = train(data, out, (Picture("tissue.png", 0.5),), range(1), schedules)
     assert (out / "pocket.csv").read_text().splitlines()[1].startswith("1,")
     found = PocketSegmenter(weights).segment(np.asarray(image), (0.5, 0.5))

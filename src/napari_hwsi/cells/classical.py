@@ -86,7 +86,7 @@ class Classical:
         if self.levels is not None:
             return self
         fields = sample_fields(slide, self.mpp, tissue)
-        return replace(self, levels=_stain_levels([(_Signal.of(rgb, mpp)) for rgb, mpp in fields]))
+        return replace(self, levels=_stain_levels([(Signal.of(rgb, mpp)) for rgb, mpp in fields]))
 
     def segment(self, rgb: RGB, mpp: Mpp) -> Segmentation:
         """Find the nuclei of (Y, X, 3) uint8 at (y, x) µm per pixel.
@@ -100,7 +100,7 @@ class Classical:
                 f"this image has {mpp[0]:.3g} x {mpp[1]:.3g}."
             )
         pixel_um = float(np.sqrt(mpp[0] * mpp[1]))
-        signal = _Signal.of(rgb, mpp)
+        signal = Signal.of(rgb, mpp)
         levels = self.levels or _stain_levels([signal])
         thresholds = np.linspace(levels.low, levels.low + levels.contrast, _THRESHOLDS, endpoint=False)
         depth = count_levels(signal.nuclear, thresholds, _HOLE_UM2 / pixel_um**2)
@@ -122,36 +122,36 @@ segmenters["classical"] = Offer(
 
 
 @dataclass(frozen=True)
-class _Signal:
-    """Optical densities of an image, float32 (Y, X), and the nuclear signal made of them."""
+class Signal:
+    """Optical densities of an image, float32 (Y, X), and the nuclear signal made of them.
+
+    tissue: bool (Y, X), what is stained and no ink.
+    """
 
     red: NDArray[np.float32]
     green: NDArray[np.float32]
-    stained: NDArray[np.bool_]
+    tissue: NDArray[np.bool_]
     nuclear: NDArray[np.float32]
 
     @classmethod
-    def of(cls, rgb: RGB, mpp: Mpp) -> _Signal:
+    def of(cls, rgb: RGB, mpp: Mpp) -> Signal:
         density = optical_density(rgb)
         red = np.ascontiguousarray(density[..., 0])
         fine, around = (
             ndimage.gaussian_filter(red, [um / step for step in mpp], truncate=_TRUNCATE)
             for um in (_SMOOTH_UM, _AROUND_UM)
         )
-        stained = density.mean(-1) > _STAINED
-        return cls(red, np.ascontiguousarray(density[..., 1]), stained, fine - _AROUND_WEIGHT * around)
+        green = np.ascontiguousarray(density[..., 1])
+        tissue = (density.mean(-1) > _STAINED) & (red < _INK_HUE * green)
+        return cls(red, green, tissue, fine - _AROUND_WEIGHT * around)
 
 
-def _stain_levels(signals: list[_Signal]) -> StainLevels:
+def _stain_levels(signals: list[Signal]) -> StainLevels:
     """Measure the levels of a slide on the tissue of some of its images; ink is left out."""
-    picked = [s.stained & (s.red < _INK_HUE * s.green) for s in signals]
-    nuclear = np.concatenate([s.nuclear[p] for s, p in zip(signals, picked, strict=True)])
+    nuclear = np.concatenate([s.nuclear[s.tissue] for s in signals])
     if len(nuclear) < 100:
         return StainLevels(0.1, _LEAST_CONTRAST, _LEAST_HUE)
-    red, green = (
-        np.concatenate([getattr(s, name)[p] for s, p in zip(signals, picked, strict=True)])
-        for name in ("red", "green")
-    )
+    red, green = (np.concatenate([getattr(s, name)[s.tissue] for s in signals]) for name in ("red", "green"))
     low, dark, high = np.percentile(nuclear, [10, 98, 99.5])
     darkest = nuclear >= dark
     hue = float(red[darkest].sum() / max(green[darkest].sum(), 1e-6))
@@ -159,7 +159,7 @@ def _stain_levels(signals: list[_Signal]) -> StainLevels:
 
 
 def _choose(
-    depth: NDArray[np.uint8], signal: _Signal, levels: StainLevels, pixel_um: float
+    depth: NDArray[np.uint8], signal: Signal, levels: StainLevels, pixel_um: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return labels of the best objects of an image of thresholds passed, and their scores (N,)."""
     tree = component_tree(depth, _SMALLEST_UM2 / pixel_um**2)
@@ -170,7 +170,7 @@ def _choose(
 
 
 def _scores(
-    tree: Tree, depth: NDArray[np.uint8], signal: _Signal, levels: StainLevels, pixel_um: float
+    tree: Tree, depth: NDArray[np.uint8], signal: Signal, levels: StainLevels, pixel_um: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a score from 0 to 1 and the area in µm², by node."""
     if not len(tree):

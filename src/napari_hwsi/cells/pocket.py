@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from ..slides import RGB, Slide
 from ..synthetic import TYPES
 from ..tissue import TissueMask, optical_density
 from ..units import Mpp
+from .fields import sample_fields
 from .pocket_decode import decode
+from .pocket_stain import Staining, staining_of
 from .segmenter import Offer, Segmentation, segmenters
 
 WEIGHTS = Path(__file__).parent / "weights" / "pocket.safetensors"
@@ -75,6 +78,8 @@ class PocketSegmenter:
     name, mpp, margin_um, type_names, finish = "pocket", _MPP, 32.0, TYPES[1:], staticmethod(finish)
     stride_px = 8
 
+    staining: Staining | None = None
+
     def __init__(self, weights: Path | None = None, device: str = "auto", precision: str = "auto") -> None:
         """weights: a safetensors file, None: those that ship; precision: 'float32', 'bfloat16', …, or 'auto',
         bfloat16 on a CPU that computes in it, and what :func:`..encoders.batches.mixed_precision` says
@@ -105,15 +110,22 @@ class PocketSegmenter:
         precision = str(self._precision).removeprefix("torch.")
         return {
             "name": self.name,
-            "version": 1,
+            "version": 2,
             "mpp": self.mpp,
             "weights": self._weights,
             "precision": precision,
+            "staining": None if self.staining is None else asdict(self.staining),
         }
 
     def fit(self, slide: Slide, tissue: TissueMask | None = None) -> PocketSegmenter:
-        """Return it: it takes nothing from the slide as a whole."""
-        return self
+        """Return it with the staining of the slide, from at most 16 fields of its tissue."""
+        if self.staining is not None:
+            return self
+        fitted = copy(self)
+        fitted.staining = staining_of(
+            [_at_working_size(*field) for field in sample_fields(slide, _MPP, tissue)]
+        )
+        return fitted
 
     def segment(self, rgb: RGB, mpp: Mpp) -> Segmentation:
         """Find the nuclei of (Y, X, 3) uint8 at (y, x) µm per pixel.
@@ -133,18 +145,22 @@ class PocketSegmenter:
                 f"this image has {mpp[0]:.3g} x {mpp[1]:.3g}."
             )
         scaled = [_at_working_size(image, mpp) for image in images]
-        said, self._fits = in_batches_by_size(self._rows, scaled, self._fits, beat)
+        evened = [
+            (self.staining or staining_of([(image, at)])).evened(optical_density(image))
+            for image, at in scaled
+        ]
+        said, self._fits = in_batches_by_size(self._rows, evened, self._fits, beat)
         return said
 
-    def _rows(self, images: NDArray[np.uint8], rows: slice) -> list[PocketMaps]:
-        """Run the network on rows of images (N, Y, X, 3); edges are repeated to whole strides."""
+    def _rows(self, densities: NDArray[np.float32], rows: slice) -> list[PocketMaps]:
+        """Run the network on rows of densities (N, Y, X, 3); edges are repeated to whole strides."""
         import torch
 
         from .pocket_network import STRIDE
 
-        height, width = images.shape[1:3]
+        height, width = densities.shape[1:3]
         beyond = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
-        density = torch.from_numpy(optical_density(np.pad(images[rows], beyond, mode="edge")))
+        density = torch.from_numpy(np.pad(densities[rows], beyond, mode="edge"))
         with torch.inference_mode():
             maps = self._network(density.permute(0, 3, 1, 2).to(self._device, self._precision))
             full = (maps.nucleus[:, 0].sigmoid(), maps.depth[:, 0])
@@ -154,12 +170,13 @@ class PocketSegmenter:
         return [PocketMaps(*one) for one in zip(*parts, strict=True)]
 
 
-def _at_working_size(image: RGB, mpp: Mpp) -> RGB:
-    """Return the image at 0.5 µm/px; as it is where it is nearly that."""
+def _at_working_size(image: RGB, mpp: Mpp) -> tuple[RGB, Mpp]:
+    """Return the image at 0.5 µm/px, and what it is at; as it is where it is nearly that."""
     if all(abs(step / _MPP - 1) <= _SAME for step in mpp):
-        return image
+        return image, mpp
     height, width = (max(1, round(n * step / _MPP)) for n, step in zip(image.shape, mpp, strict=False))
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(scaled), (_MPP, _MPP)
 
 
 def _load(path: Path) -> Any:
@@ -182,5 +199,5 @@ def _load(path: Path) -> Any:
 segmenters["pocket"] = Offer(
     lambda device, source: PocketSegmenter(Path(source) if source else None, device),
     what="a small network that ships, with types",
-    unverified="its types, learned on synthetic slides; it misses most nuclei of some stainings",
+    unverified="its types, learned on synthetic slides",
 )

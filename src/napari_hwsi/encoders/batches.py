@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -100,8 +100,8 @@ def halving(run: Callable[[int], Out], batch: int) -> tuple[Out, int]:
 
 
 def in_batches_by_size(
-    run: Callable[[NDArray[np.uint8], slice], Sequence[Out]],
-    images: Sequence[NDArray[np.uint8]],
+    run: Callable[[NDArray[Any], slice], Sequence[Out]],
+    images: Sequence[NDArray[Any]],
     size: int,
     beat: Callable[[], None],
 ) -> tuple[list[Out], int]:

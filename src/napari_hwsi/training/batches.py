@@ -13,12 +13,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ..cells.pocket_stain import Staining, staining_of
+from ..slides import RGB
 from ..tissue import HE_MATRIX, optical_density
 from .sources import Source, distances
 
 CROP_PX = 256
 MPP = 0.5
 _FINEST = 0.3
+_FEW = 0.03  # share of a crop that is nuclei
 
 Floats = NDArray[np.float32]
 
@@ -101,9 +104,15 @@ def _crop(one: Prepared, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     density, target = _turned(density, target, rng)
     if one.kind == "masks" and rng.uniform() < 0.7:
         density = _restained(density, target, rng)
+    if rng.uniform() < 0.4:
+        density = _paler(density, target, rng)
+    if rng.uniform() < 0.35:
+        density = density + _ground(rng)
     density = _stained_otherwise(density, rng)
     density = _blurred(density, rng)
-    return _photographed(density, rng), target
+    image = _photographed(density, rng)
+    few = float(target[0].mean()) < _FEW
+    return torch.from_numpy(np.ascontiguousarray(_evened(image, few, rng).transpose(2, 0, 1))), target
 
 
 def _span(length: int, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
@@ -136,12 +145,8 @@ def _restained(density: Tensor, target: Tensor, rng: np.random.Generator) -> Ten
     amount = amount / torch.quantile(amount, 0.98).clamp(min=0.1)
     leak = rng.uniform(0, 0.35)
     blue = amount * (inside + leak * (1 - inside)) * rng.uniform(0.5, 1.1)
-    grain = functional.interpolate(
-        torch.from_numpy(rng.random((1, 1, 24, 24), np.float32)), CROP_PX, mode="bicubic"
-    )
-    pink = (0.25 + 0.9 * grain[0, 0] * rng.uniform(0, 1) + 1.5 * amount * (1 - inside)) * rng.uniform(
-        0.1, 0.6
-    )
+    grain = _grain(24, rng) * rng.uniform(0, 1)
+    pink = (0.25 + 0.9 * grain + 1.5 * amount * (1 - inside)) * rng.uniform(0.1, 0.6)
     pink = pink * (1 - 0.6 * inside)
     vectors = torch.from_numpy(HE_MATRIX.astype(np.float32))
     return vectors[0, :, None, None] * blue + vectors[1, :, None, None] * pink
@@ -151,11 +156,37 @@ _BASIS = np.vstack([HE_MATRIX, np.cross(*HE_MATRIX)]).astype(np.float32)
 _BASIS /= np.linalg.norm(_BASIS, axis=1, keepdims=True)
 
 
+def _paler(density: Tensor, target: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return the picture with nuclei that stand out less, some more so than others."""
+    inside = functional.avg_pool2d(target[None, 0:1], 5, 1, 2, count_include_pad=False)
+    beside = torch.cat([density[None] * (1 - inside), 1 - inside], dim=1)
+    beside = functional.avg_pool2d(functional.avg_pool2d(beside, 8), 5, 1, 2)
+    beside = functional.interpolate(beside, (CROP_PX, CROP_PX), mode="bilinear")
+    around = beside[:, :3] / (beside[:, 3:] + 0.01)
+    share = _grain(14, rng) * float(rng.uniform(0.2, 0.7))
+    return density - (share * inside * (density[None] - around).clamp(min=0))[0]
+
+
+def _ground(rng: np.random.Generator) -> Tensor:
+    """Return a ground of either dye to lie on, (3, Y, X): cloudy to fibrous, as matrix and cytoplasm are."""
+    coarse, fine = int(rng.integers(4, 20)), int(rng.integers(24, 110))
+    vectors = torch.from_numpy(HE_MATRIX.astype(np.float32))
+    amounts = torch.stack([_grain(coarse, rng) + _grain(fine, rng) for _ in range(2)])
+    strengths = torch.from_numpy(rng.uniform(0, (0.07, 0.18)).astype(np.float32))
+    return torch.einsum("dhw,d,dc->chw", amounts, strengths, vectors)
+
+
+def _grain(cells: int, rng: np.random.Generator) -> Tensor:
+    """Return noise between about 0 and 1, (Y, X), with so many independent values a side."""
+    values = torch.from_numpy(rng.random((1, 1, cells, cells), np.float32))
+    return functional.interpolate(values, (CROP_PX, CROP_PX), mode="bicubic")[0, 0].clamp(0, 1)
+
+
 def _stained_otherwise(density: Tensor, rng: np.random.Generator) -> Tensor:
     """Return the picture with other amounts and hues of its stains, and another ground."""
     strong = 1.0 if rng.uniform() < 0.6 else 2.0
-    factors = np.exp(rng.normal(0, 0.16 * strong, 3)) * np.exp(rng.normal(0, 0.2))
-    hues = _BASIS + rng.normal(0, 0.035 * strong, (3, 3))
+    factors = np.exp(rng.normal(0, 0.2 * strong, 3)) * np.exp(rng.normal(-0.1, 0.35))
+    hues = _BASIS + rng.normal(0, 0.04 * strong, (3, 3))
     hues *= np.linalg.norm(_BASIS, axis=1, keepdims=True) / np.linalg.norm(hues, axis=1, keepdims=True)
     mix = (np.linalg.inv(_BASIS) * factors) @ hues
     ground = rng.normal(0.0, 0.02, 3) + abs(rng.normal(0, 0.02))
@@ -187,9 +218,12 @@ def _gaussian(image: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(functional.conv2d(image, line.view(1, 1, 1, -1)), line.view(1, 1, -1, 1))[:, 0]
 
 
-def _photographed(density: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return the picture with noise, rounded to bytes, compressed half of the time."""
+def _photographed(density: Tensor, rng: np.random.Generator) -> RGB:
+    """Return the picture (Y, X, 3), one in five through glare, with noise, half of them compressed."""
     light = 256 * 10 ** -density.clamp(0, 2.5) - 1
+    if rng.uniform() < 0.2:
+        glare = float(rng.uniform(0.05, 0.5))
+        light = (1 - glare) * light + glare * 225
     if rng.uniform() < 0.6:
         noise = rng.integers(-3, 4, light.shape, np.int8) + rng.integers(-3, 4, light.shape, np.int8)
         light = light + torch.from_numpy(noise) * float(rng.uniform(0, 2))
@@ -198,4 +232,16 @@ def _photographed(density: Tensor, rng: np.random.Generator) -> Tensor:
         held = io.BytesIO()
         Image.fromarray(image).save(held, "JPEG", quality=int(rng.integers(35, 95)))
         image = np.asarray(Image.open(held))
-    return torch.from_numpy(np.ascontiguousarray(optical_density(image).transpose(2, 0, 1)))
+    return image
+
+
+def _evened(image: RGB, few: bool, rng: np.random.Generator) -> Floats:
+    """Return the densities of a crop (Y, X, 3) as the segmenter evens them, its measure somewhat wrong.
+
+    few: it shows too few nuclei to tell how its slide is stained; that is drawn then.
+    """
+    measured = staining_of([(image, (MPP, MPP))])
+    contrast = max(measured.contrast, float(rng.uniform(0.2, 0.6))) if few else measured.contrast
+    contrast *= float(np.exp(rng.normal(0, 0.15)))
+    red, green, blue = (float(value) for value in measured.ground * np.exp(rng.normal(0, 0.25, 3)))
+    return Staining(contrast, (red, green, blue)).evened(optical_density(image))

@@ -34,7 +34,8 @@ _DOUBT = 0.7  # probability of a nucleus from which it does (bootstrapping: Reed
 class Schedule:
     """How long and how fast: steps of ``crops`` crops, the highest learning rate, a seed.
 
-    shares: of the crops, by kind of source, in the order of KINDS.
+    shares: of the crops, by kind of source, in the order of KINDS. lower: the network computes in bfloat16,
+    its weights, losses and averages stay float32; for one that has learned already.
     """
 
     steps: int
@@ -42,6 +43,7 @@ class Schedule:
     shares: tuple[float, float, float, float] = (0.3, 0.16, 0.5, 0.04)
     crops: int = 8
     seed: int = 0
+    lower: bool = False
 
 
 class _Standardised(nn.Module):
@@ -155,9 +157,9 @@ def fit(
 ) -> Iterator[NucleusNetwork]:
     """Fit a network; yield it with averaged, plain weights every 100 steps and at the end.
 
-    AdamW with a cosine after a short warm-up, gradients clipped, in float32; weights are averaged
-    exponentially. fitted: the network goes on from where it stands, not from chance. curve: a CSV of
-    the losses, of training and of ``check`` (held-out crops, always the same).
+    AdamW with a cosine after a short warm-up, gradients clipped; weights are averaged exponentially. fitted:
+    the network goes on from where it stands, not from chance. curve: a CSV of the losses, of training and
+    of ``check`` (held-out crops, always the same).
     """
     standardise(network, fitted)
     averages = [p.detach().clone() for p in network.parameters()]
@@ -166,7 +168,6 @@ def fit(
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
     held = _Crops(check, Schedule(1, 0, crops=24, seed=10**6))[0] if check else None
-    torch.set_num_threads(2)
     crops = DataLoader(_Crops(train, schedule), batch_size=None, num_workers=1, prefetch_factor=4)
     started = time.perf_counter()
     with curve.open("w", newline="") as file:
@@ -178,7 +179,8 @@ def fit(
             rate = schedule.rate * min(1, step / _WARM_UP) * _cosine(step / schedule.steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            maps = network(batch.density.contiguous(memory_format=torch.channels_last))
+            with torch.autocast("cpu", torch.bfloat16, enabled=schedule.lower):
+                maps = network(batch.density.contiguous(memory_format=torch.channels_last))
             doubt = maps.nucleus.detach().sigmoid() > _DOUBT if step > _TRUSTED_FROM else None
             if doubt is not None:
                 doubt = doubt & batch.doubted

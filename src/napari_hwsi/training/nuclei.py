@@ -1,12 +1,13 @@
 """The recipe of the pocket network's weights.
 
-    python -m napari_hwsi.training.nuclei DATA OUT
+    python -m napari_hwsi.training.nuclei DATA OUT [--from WEIGHTS]
 
 DATA is the folder with nuclei_train/dsb2018_histology (images/*.png, labels/*.tif), wsi/, qc_tiles/
 and features/mopadi_example_data/; OUT takes the sources, the curves and pocket.safetensors. Fixed seeds.
 Round 1 learns from masks, from synthetic slides, and on real tissue from what the classical
 segmenter finds whatever is done to the picture. In round 2 the network of round 1 votes as well: what both
-find is kept, where they differ nothing is claimed.
+find is kept, where they differ nothing is claimed. Round 3 goes on with the labels of round 2 and some more
+tissue; with --from it goes on from those weights, and they vote.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ PICTURES: tuple[Picture, ...] = (
         Picture(f"{_MOPADI}/TCGA-AD-6964-01Z-00-DX1/Tile_({place}).jpg", 0.5)
         for place in ("16896,20480", "22016,11776", "23040,25088")
     ),
+    Picture(f"{_TILES}/medium-nuclei-score-level1-2.png", 0.5),
+    Picture(f"{_TILES}/low-nuclei-score-level0.png", 0.5),
     *(
         Picture(f"{_TILES}/{name}.png", 0.5, empty=True)
         for name in ("no-tissue", "almost-white-1", "no-tissue-line", "very-low-nuclei-score-level0")
@@ -55,6 +58,7 @@ outline joins in round 2, after a look at round 1."""
 SYNTHETIC = range(90)
 FIRST = Schedule(steps=700, rate=2e-3, seed=1)
 SECOND = Schedule(steps=800, rate=1.2e-3, seed=2, shares=(0.3, 0.16, 0.47, 0.07))
+THIRD = Schedule(450, 1e-3, (0.24, 0.22, 0.48, 0.06), seed=3, lower=True)
 
 _FEW_VIEWS = (0, 1, 2, 5)  # of each of the two that vote in round 2
 _ALONE, _BOTH = 0.65, 0.5  # share of the votes that makes a nucleus, of one segmenter and of two
@@ -69,9 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--from", type=Path, dest="start", help="weights to go on from, with the last round")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(options.data, options.out)
+    train(options.data, options.out, start=options.start)
 
 
 def train(
@@ -79,9 +84,10 @@ def train(
     out: Path,
     pictures: Sequence[Picture] = PICTURES,
     seeds: range = SYNTHETIC,
-    schedules: tuple[Schedule, Schedule] = (FIRST, SECOND),
+    schedules: tuple[Schedule, Schedule, Schedule] = (FIRST, SECOND, THIRD),
+    start: Path | None = None,
 ) -> Path:
-    """Return the path of the weights of both rounds, trained on the data folder; see the module."""
+    """Return the path of the weights of the last round, trained on the data folder; see the module."""
     (out / "votes").mkdir(parents=True, exist_ok=True)
     fixed = [
         *_kept(out / "masks", lambda: mask_sources(data / "nuclei_train" / "dsb2018_histology")),
@@ -93,31 +99,35 @@ def train(
 
     def by_both(picture: Picture, rgb: RGB) -> tuple[Labels, NDArray[np.bool_]]:
         classical = _votes(out, picture, rgb)
-        own = votes_of(rgb, picture.mpp, student, [VIEWS[i] for i in _FEW_VIEWS])
+        own = votes_of(rgb, picture.mpp, PocketSegmenter(voter), [VIEWS[i] for i in _FEW_VIEWS])
         views = own, [classical[i] for i in _FEW_VIEWS]
         return agreed([vote for pair in zip(*views, strict=True) for vote in pair], _BOTH)
 
-    torch.manual_seed(schedules[0].seed)
-    network = NucleusNetwork()
-    plainly = [picture for picture in pictures if not picture.within]
-    sources = [*fixed, *picture_sources(data, plainly, by_classical)]
-    first = _fit(network, sources, schedules[0], out / "first")
-    student = PocketSegmenter(first)
-    network = NucleusNetwork()
-    network.load_state_dict(load_file(first))
-    sources = [*fixed, *picture_sources(data, pictures, by_both)]
-    return _fit(network, sources, schedules[1], out / "pocket", fitted=True)
+    voter = start
+    if voter is None:
+        plainly = [picture for picture in pictures if not picture.within]
+        sources = [*fixed, *picture_sources(data, plainly, by_classical)]
+        voter = _fit(sources, schedules[0], out / "first")
+    sources = [*fixed, *_kept(out / "tissue", lambda: picture_sources(data, pictures, by_both))]
+    if start is None:
+        start = _fit(sources, schedules[1], out / "second", voter)
+    return _fit(sources, schedules[2], out / "pocket", start)
 
 
-def _fit(
-    network: NucleusNetwork, sources: Iterable[Source], schedule: Schedule, name: Path, fitted: bool = False
-) -> Path:
-    """Fit a network; return where its weights lie, ``name`` with '.safetensors', beside its curve."""
+def _fit(sources: Iterable[Source], schedule: Schedule, name: Path, start: Path | None = None) -> Path:
+    """Fit a network, from the weights of a file if one is given, else from chance.
+
+    Returns where its weights lie, ``name`` with '.safetensors', beside its curve.
+    """
+    torch.manual_seed(schedule.seed)
+    network = NucleusNetwork()
+    if start is not None:
+        network.load_state_dict(load_file(start))
     parts: tuple[list[Prepared], list[Prepared]] = ([], [])
     for source in sources:
         parts[source.held_out].append(Prepared.of(source))
     path = name.with_suffix(".safetensors")
-    for averaged in fit(network, *parts, schedule, name.with_suffix(".csv"), fitted):
+    for averaged in fit(network, *parts, schedule, name.with_suffix(".csv"), start is not None):
         state = {key: value.contiguous() for key, value in averaged.state_dict().items()}
         save_file(state, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
