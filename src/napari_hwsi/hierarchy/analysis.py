@@ -168,8 +168,7 @@ def _decompose(
     fitted = segmenter.fit(slide, tissue)
     with store.journal.held():
         _check_owner(store, slide)
-        tell(progress, 0, 1, "checking what is there")
-        damage = find_damage(store) if standing is None and store.exists() else None
+        damage = find_damage(store, progress) if standing is None and store.exists() else None
         plan = make_plan(store, slide, stain, grid, tissue, profile, fitted, parts, phrases, options, device)
         if standing is not None:
             _check_settings(store, plan)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,10 +129,10 @@ def _read_chunk(folder: Path, chunk: Path, values: NDArray[Any], checked: bool) 
         raise ValueError(f"the checksum of chunk {chunk.relative_to(folder)} does not fit")
 
 
-def damaged_rows(folder: Path) -> list[slice] | None:
+def damaged_rows(folder: Path, beat: Callable[[], None] = lambda: None) -> list[slice] | None:
     """Return which rows of an array lie in damaged or lost chunks, None where nothing of it can be read.
 
-    Raises OSError where a file that is there does not answer.
+    ``beat`` is called before each chunk. Raises OSError where a file that is there does not answer.
     """
     try:
         layout = _Layout.of(folder)
@@ -140,6 +140,7 @@ def damaged_rows(folder: Path) -> list[slice] | None:
         return None
     found = []
     for _, held in layout.chunks_of(0, layout.shape[0]):
+        beat()
         try:
             rows_of(folder, held)
         except ValueError:

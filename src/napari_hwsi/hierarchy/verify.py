@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import DamagedError
+from ..progress import Progress, tell
 from .checksums import arrays_in, damaged_rows
 from .plan import PARTS
 from .store import FUSED, GROUPS, Store, region_words
@@ -30,13 +32,15 @@ class Damage:
         return "; ".join(self.found)
 
 
-def find_damage(store: Store | str | Path) -> Damage:
+def find_damage(store: Store | str | Path, progress: Progress | None = None) -> Damage:
     """Read all of a result against its checksums. store: the result, or its folder.
+
+    progress hears of each chunk, and may raise Cancelled.
 
     Raises StoreError where there is no result, one of another format, or a file does not answer.
     """
     store = store if isinstance(store, Store) else Store(store)
-    damage = Damage()
+    damage, beat = Damage(), partial(tell, progress, 0, 1, "checking what is there")
     try:
         store.facts()
     except DamagedError:
@@ -46,7 +50,7 @@ def find_damage(store: Store | str | Path) -> Damage:
     for group, facts in sidecars.items():
         place = store.journal.place(group)
         for name in facts.get("holds", arrays_in(place)):
-            rows = damaged_rows(place / name)
+            rows = damaged_rows(place / name, beat)
             if rows == []:
                 continue
             part, lost = store.lost(f"{group}/{name}", rows)
