@@ -20,7 +20,7 @@ def test_each_rung_lies_in_what_is_chosen_above(whole: Path) -> None:
     assert region.box == result.grid.region_box(0)
     assert patch.count == (kept["region"] == 0).sum()
     assert patch.size_um == (128, 128)
-    assert str(patch) == f"Patch 1 of {patch.count}\n128 x 128 µm at 0.5 µm/px"
+    assert str(patch) == f"Patch 1 of {patch.count}\n128 x 128 µm, 0.5 µm/px"
     first = result.cells_in(patch.box)
     assert cell.count == len(first)
     sides = np.subtract(cell.box[2:], cell.box[:2])

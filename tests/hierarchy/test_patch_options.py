@@ -53,10 +53,11 @@ class Thumbs:
 
 @pytest.fixture
 def thumbs(monkeypatch: pytest.MonkeyPatch) -> Thumbs:
-    """The encoder of the profile 'dear'."""
+    """The encoder of the profile 'dear'; that of 'plain' is the descriptor."""
     encoder = Thumbs()
     dear = replace(PROFILES["pocket"], name="dear", encoder="thumbs", phrases=("one", "two"))
-    monkeypatch.setattr(profile, "PROFILES", {**PROFILES, "dear": dear})
+    plain = replace(PROFILES["pocket"], name="plain", encoder="descriptor")
+    monkeypatch.setattr(profile, "PROFILES", {**PROFILES, "dear": dear, "plain": plain})
     monkeypatch.setattr(profile, "load", lambda name, device: encoder)
     return encoder
 
@@ -123,7 +124,7 @@ def test_two_steps_encode_few_and_say_what_that_saves_and_changes(
 def test_senseless_options_are_named(thumbs: Thumbs, strip: Slide, tmp_path: Path) -> None:
     for settings, words in [
         ({"profile": "dear", "survivors": 5}, "from 16 to 256"),
-        ({"survivors": 40}, "nothing to save"),
+        ({"profile": "plain", "survivors": 40}, "nothing to save"),
         ({"regions": "round"}, "square or adaptive"),
     ]:
         with pytest.raises(InputError, match=words):

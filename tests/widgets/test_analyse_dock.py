@@ -8,12 +8,17 @@ import napari
 import numpy as np
 import pytest
 import shapely
+from napari.layers import Layer
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-from napari_hwsi.hierarchy import default_store, open_result
+from napari_hwsi.hierarchy import PROFILES, default_store, open_result
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.viewer import result_of, show_slide
 from napari_hwsi.viewer.nuclei import nuclei_of
 from napari_hwsi.viewer.raster import SCORE_CLASSES, score_classes
+from napari_hwsi.viewer.reader import get_reader
+from napari_hwsi.viewer.region import require_visible_box
 from napari_hwsi.viewer.state import part_layer
 from napari_hwsi.widgets.analyse_dock import AnalyseDock
 from napari_hwsi.widgets.scope import WHOLE
@@ -119,3 +124,73 @@ def test_work_goes_on_while_another_slide_is_looked_at(
     assert part_layer(viewer, tissue, "patches") is not None
     viewer.layers.selection.active = layer
     assert dock.summary.text().startswith("1 of 1 regions")
+
+
+def test_parts_are_chosen_estimated_and_climbed(
+    dock: AnalyseDock, viewer: napari.Viewer, tissue: Slide, qtbot
+) -> None:
+    (layer,) = viewer.layers
+    box = dock.estimate_box
+    qtbot.waitUntil(lambda: box.estimate is not None, timeout=60000)
+    assert box.estimate.regions == {"patches": 1, "cells": 1}
+    assert "mm² of tissue in 1 region" in box.words.text()
+    assert dock.ladder_box.isHidden()
+    # the descriptor cannot save itself
+    assert dock.survivors_box.isEnabled() == (PROFILES["pocket"].encoder != "descriptor")
+    dock.part_boxes["patches"].setChecked(False)
+    dock.part_boxes["cells"].setChecked(False)
+    dock.run_button.click()
+    assert "No part is chosen" in dock.task.words.text()
+    dock.part_boxes["patches"].setChecked(True)
+    dock.region_box.setCurrentText("adaptive")
+    dock.run_button.click()
+    wait(dock, qtbot)
+    result = result_of(layer)
+    assert result.options.regions == "adaptive"
+    assert not result.regions["cells"].any()
+    assert "Adaptive regions: 1." in dock.summary.text()
+    assert "Nuclei in 0 of 1" in dock.summary.text()
+    outlines = part_layer(viewer, tissue, "regions")
+    assert len(outlines.data) == len(result.adaptive_regions)
+    qtbot.waitUntil(lambda: "Nothing is left" in box.words.text(), timeout=60000)
+    # down the scales and back
+    buttons, ladder = dock.ladder_box.buttons, dock.ladder_box
+    assert not buttons["cell"].isEnabled()
+    ladder.steppers["patch"][1].click()
+    assert buttons["patch"].text().startswith("Patch 2 of")
+    y0, x0, y1, x1 = result.selected_patches.iloc[1][["y0", "x0", "y1", "x1"]]
+    seen = require_visible_box(viewer, layer)
+    assert (seen[0] <= y0, seen[1] <= x0, seen[2] >= min(y1, 768), seen[3] >= min(x1, 640)) == (True,) * 4
+    assert seen[2] - seen[0] < 700
+    buttons["slide"].click()
+    assert require_visible_box(viewer, layer) == (0, 0, 768, 640)
+
+
+def drop(dock: AnalyseDock, path: Path) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    copy, left, no = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(5, 5), copy, mime, left, no)
+    enter.setAccepted(False)
+    dock.dragEnterEvent(enter)
+    if enter.isAccepted():
+        dock.dropEvent(QDropEvent(QPointF(5, 5), copy, mime, left, no))
+
+
+def test_a_result_is_opened_by_dropping_it(
+    dock: AnalyseDock, viewer: napari.Viewer, analysed: Slide, tmp_path: Path
+) -> None:
+    (layer,) = viewer.layers
+    drop(dock, tmp_path)
+    assert result_of(layer) is None
+    drop(dock, default_store(analysed))
+    assert result_of(layer).path == default_store(analysed)
+    assert dock.ladder_box.buttons["cell"].text().startswith("Cell 1 of")
+    assert dock.summary.text().startswith("1 of 1 regions")
+    # on the canvas: on the slide that is open, in place of what was shown
+    count = len(viewer.layers)
+    shown = dock.ladder_box.ladder
+    for data in get_reader(str(default_store(analysed)))(str(default_store(analysed))):
+        viewer.add_layer(Layer.create(*data))
+    assert len(viewer.layers) == count
+    assert dock.ladder_box.ladder is not shown

@@ -130,9 +130,14 @@ class Estimate:
         """Whether the disk has room for the result while it is written."""
         return self.free is None or self.bytes is None or self.bytes * _WHILE_WRITTEN < self.free
 
+    @property
+    def left(self) -> bool:
+        """Whether any region is left to do."""
+        return any(self.regions.values())
+
     def __str__(self) -> str:
         count, mm2 = max(self.regions.values(), default=0), max(self.mm2.values(), default=0.0)
-        if not count:
+        if not self.left:
             return "Nothing is left to compute there but scores of phrases."
         what = f"{mm2:.1f} mm² of tissue in {count} region{'s' if count > 1 else ''}"
         if self.seconds is None or self.bytes is None:

@@ -5,6 +5,8 @@ first step does the same on the vectors of the descriptor, which cost a hundredt
 widely; the encoder sees what it lets pass, and the filter goes on from these. Phrases take no part in it, so
 that other phrases never need an encoder.
 
+An encoder of regions that has its own of patches, as HIPT has, still sees all of them.
+
 What is lost is measured where it can be: in every sixteenth region all patches are encoded, and the patches
 that the full filter keeps there are compared with those the two steps keep.
 """

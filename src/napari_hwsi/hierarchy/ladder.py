@@ -38,11 +38,11 @@ class Rung:
         if self.box is None or self.size_um is None:
             return f"no {self.scale} here"
         which = "" if self.scale == "slide" else f" {self.place + 1:,} of {self.count:,}"
-        by, unit = (1000, "mm") if max(self.size_um) >= 10_000 else (1, "µm")
-        height, width = (
-            f"{side / by:.3g}" if side / by < 1000 else f"{side / by:.0f}" for side in self.size_um
-        )
-        return f"{self.scale.capitalize()}{which}\n{height} x {width} {unit} at {self.mpp:.2g} µm/px"
+        height, width = self.size_um
+        size = f"{height:.3g} x {width:.3g} µm"
+        if max(self.size_um) >= 1000:
+            size = f"{height / 1000:.1f} x {width / 1000:.1f} mm"
+        return f"{self.scale.capitalize()}{which}\n{size}, {self.mpp:.2g} µm/px"
 
 
 class Ladder:

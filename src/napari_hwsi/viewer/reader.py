@@ -19,6 +19,7 @@ from ..slides.address import Place, as_place, name_of
 from ..slides.picture import Picture
 from ..slides.tiff_level import open_tiff
 from .layers import LayerData, finish, result_data, slide_data
+from .state import PART, part_layer, set_result, slide_layers, slide_of
 
 Reader = Callable[[str | list[str]], list[LayerData]]
 
@@ -86,9 +87,21 @@ def _read_slide(place: str) -> list[LayerData]:
 
 
 def _read_store(path: Path) -> list[LayerData]:
+    """Where its slide is open already, a result is shown on that."""
     from ..hierarchy import open_result
 
-    result = open_result(path)
+    result, viewer = open_result(path), napari.current_viewer()
+    for layer in [] if viewer is None else slide_layers(viewer):
+        slide = slide_of(layer)
+        if slide is None or slide.fingerprint != result.slide_facts["fingerprint"]:
+            continue
+        result = open_result(path, slide)
+        set_result(layer, result)
+        parts = result_data(result, slide)
+        for _, kwargs, _ in parts:
+            if (old := part_layer(viewer, slide, kwargs["metadata"][PART])) is not None:
+                viewer.layers.remove(old)
+        return parts
     slide = result.slide
     return [slide_data(slide, result), *result_data(result, slide)]
 

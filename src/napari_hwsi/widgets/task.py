@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]  # qtpy hands it on unsaid
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]  # qtpy hands it on unsaid
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import WorkerBase
 from superqt.utils._qthreading import WorkerBaseSignals
@@ -18,6 +18,8 @@ from ..progress import Progress, Step
 from . import tooltips
 
 logger = logging.getLogger(__name__)
+
+_COUNTED_S = 3.0  # shorter waits are not worth a number
 
 Work = Callable[[Progress, Callable[[object], None]], Any]
 """What runs in the thread: it gets ``progress`` and a function that hands a piece of the result over."""
@@ -136,7 +138,11 @@ def time_left(seconds: float) -> str:
 
 
 class TaskRow(QWidget):
-    """Progress bar, Cancel and a line of words; runs one piece of work at a time."""
+    """Progress bar, Cancel and a line of words; runs one piece of work at a time.
+
+    Where nothing tells how long it takes, the seconds are counted; a bar that moves to and fro would have the
+    whole window drawn anew with each move, for it holds a canvas of OpenGL.
+    """
 
     busy_changed = Signal(bool)
 
@@ -144,6 +150,10 @@ class TaskRow(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._what, self._since, self._first = "", 0.0, 0
+        self._doing = ""
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._count)
         self._done: Callable[[Any], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
         self._stopped: Callable[[], None] | None = None
@@ -193,10 +203,11 @@ class TaskRow(QWidget):
         task.succeeded.connect(self._on_success)
         task.failed.connect(self._on_failure)
         task.cancelled.connect(self._on_cancel)
-        self._task, self._what = task, ""
+        self._task, self._what, self._since = task, "", time.monotonic()
         self._done, self._failed, self._stopped = done, failed, stopped
-        self.say(doing)
-        self.bar.setRange(0, 0)
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
+        self._tell(doing)
         self._show_busy(True)
         task.start()
 
@@ -223,7 +234,7 @@ class TaskRow(QWidget):
         now = time.monotonic()
         if step.what != self._what:
             self._what, self._since, self._first = step.what, now, step.done
-        self.bar.setRange(0, step.total if step.total > 1 else 0)
+        self.bar.setRange(0, max(1, step.total))
         self.bar.setValue(step.done)
         finished = step.done - self._first
         what = step.what.capitalize()
@@ -232,7 +243,16 @@ class TaskRow(QWidget):
             words += f", {step.part}"
         if finished > 0 and step.total > step.done:
             words += f" · {time_left((now - self._since) / finished * (step.total - step.done))}"
-        self.say(words)
+        self._tell(words)
+
+    def _tell(self, doing: str) -> None:
+        self._doing = doing
+        self._count()
+
+    def _count(self) -> None:
+        waited = time.monotonic() - self._since
+        counted = self.bar.maximum() == 1 and waited > _COUNTED_S
+        self.say(f"{self._doing} · {waited:.0f} s" if counted else self._doing)
 
     def _on_success(self, value: object) -> None:
         done = self._done
@@ -260,6 +280,7 @@ class TaskRow(QWidget):
         self._show_busy(False)
 
     def _show_busy(self, busy: bool) -> None:
+        (self._clock.start if busy else self._clock.stop)()
         self.bar.setVisible(busy)
         self.cancel_button.setVisible(busy)
         self.busy_changed.emit(busy)

@@ -122,10 +122,30 @@ NORMALISE = (
     "Bring the slide's colours to a reference's before its patches become vectors, so that slides stained\n"
     "otherwise can be compared: macenko exchanges the stains, reinhard mean and spread of the colours."
 )
+PARTS = (
+    "Patches: their vectors, the filter, and the regions' vectors. Nuclei: found and measured.\n"
+    "What is not chosen stays as it is in the result. The cells of kept patches are fused (CCAF) where both\n"
+    "are there and the profile does so."
+)
+DEVICE = "Where networks run; auto takes a GPU where there is one."
+REGIONS = (
+    "square: 2048 µm a side. adaptive: grown within the squares by the likeness of their patches; each\n"
+    "keeps patches of its own."
+)
+SURVIVORS = (
+    "How many patches of a region the profile's encoder sees. Fewer make the filter one of two steps: the\n"
+    "descriptor, which costs little, picks those that differ most."
+)
+ESTIMATE = (
+    "Rough: by what a square millimetre of tissue took the last run, of the same kind, on this machine."
+)
+RUNG = "Show it on the slide."
+RUNG_BACK = "The one before"
+RUNG_ON = "The next one"
 STORE = "The folder that holds the result. What is in it already is not computed again."
 PHRASES = "One phrase a line. Patches are kept by how well they fit these."
 ANALYSE = "Find tissue, nuclei and the patches worth reading; the layers appear as parts are finished."
-OPEN_RESULT = "Open a result that was computed earlier."
+OPEN_RESULT = "Open a result that was computed earlier; or drop its folder here."
 
 CCAF_SCOPE = (
     "Visible region: the nuclei on the screen, patch by patch of the grid (128 µm).\n"
