@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import napari_hwsi as hwsi
 from napari_hwsi.cli import main
+from napari_hwsi.evaluation.slide_learning import _write_attention
+from napari_hwsi.evidence.maps import read_maps
+from napari_hwsi.training.slide_bags import read_labelled
+from napari_hwsi.training.slide_folds import Looked
 
 pytest.importorskip("sklearn")
 
@@ -69,6 +74,14 @@ def test_any_answerer_is_asked_about_real_results(
     assert (dependence["no image"], dependence["its pieces shuffled"]) == (0, 1)
     assert report["left_out"][0]["reason"] == "the image: P3 has neither a result nor features"
     assert (tmp_path / "out" / "report.html").exists()
+
+    (tmp_path / "labels.csv").write_text("slide,label\nP1,a\n")
+    slides = read_labelled(tmp_path / "labels.csv", results, ("label",))
+    attention = np.linspace(0, 1, len(slides.bag(slides.slides[0]).boxes), dtype=np.float32)
+    _write_attention(Looked(slides.slides[0], 0, (), (), (), 0.0, attention), slides, tmp_path / "attention")
+    (shown,) = read_maps(tmp_path / "attention" / "P1.ome.zarr")
+    assert np.array_equal(shown.scores, attention)
+    assert np.array_equal(shown.boxes, slides.bag(slides.slides[0]).boxes)
 
     asked = _Looks.asked
     assert main([*command, "--answerer", looking]) == 0  # again: nothing new to ask, and P3 is named again
