@@ -35,7 +35,7 @@ def test_the_wheel_holds_manifest_and_sample_and_nothing_of_ours(wheel: Path) ->
     assert "napari_hwsi/sample_data/synthetic.svs" in names
     assert all(name.startswith(("napari_hwsi/", "napari_hwsi-")) for name in names)
     assert not any(".hwsi.zarr" in name for name in names)
-    assert wheel.stat().st_size < 12e6
+    assert wheel.stat().st_size < 20e6  # sample slide 7 MB, weights of our own 6 MB
 
 
 def test_the_sample_opens_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
