@@ -44,9 +44,12 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
         "Segment cells",
         "Correct nuclei",
         "Nuclei table",
+        "Count nuclei",
         "Analyse",
         "CCAF",
+        "Maps",
         "Ask",
+        "Walk",
     }
 
 

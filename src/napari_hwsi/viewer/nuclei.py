@@ -253,7 +253,8 @@ def set_aside(viewer: ViewerModel, layer: Layer) -> Layer | None:
     layer.metadata.pop(HIDDEN, None)
     if layer.name.startswith("Nuclei") and not layer.name.startswith(ASIDE):  # else named by the user
         layer.name = f"{ASIDE} · {slide.name}"
-    show_info(f"What you corrected is kept in the layer “{layer.name}”. Select it to go on with it.")
+    # napari shows the first 40 letters until the note is opened.
+    show_info(f"Corrected nuclei kept in another layer. Select “{layer.name}” to go on with them.")
     others = (each for each in layers_on(viewer, slide) if each.metadata.get(PART) == "aside")
     return next((each for each in others if not each.metadata[NUCLEI].by_hand), None)
 
