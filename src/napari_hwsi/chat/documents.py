@@ -158,7 +158,7 @@ def save_document(blocks: Sequence[Block], file: str | Path) -> Path:
 _STYLE = (
     "body{font-family:sans-serif;max-width:46em;margin:2em auto;padding:0 1em;line-height:1.45}"
     "figure{display:inline-block;vertical-align:top;width:14em;margin:.4em}img{max-width:100%}"
-    "figcaption,.small{font-size:.85em;color:#555}"
+    ".small{font-size:.85em;color:#555}"
 )
 
 
@@ -249,8 +249,9 @@ def _block_html(block: Block) -> str:
         return block.html
     data = base64.b64encode(block.png or b"").decode("ascii")
     image = f'<img alt="" src="data:image/png;base64,{data}"><br>' if block.png else ""
-    caption = f"<figcaption>{html.escape(block.caption)}</figcaption>"
-    return f'<figure id="{block.anchor}"><a name="{block.anchor}"></a>{image}{caption}</figure>'
+    caption = f'<span class="small">{html.escape(block.caption)}</span>'
+    # A paragraph of its own, also for readers of HTML that know no figures.
+    return f'<figure id="{block.anchor}"><p><a name="{block.anchor}"></a>{image}{caption}</p></figure>'
 
 
 def _escaped(text: str) -> str:

@@ -37,7 +37,7 @@ from .nuclei import (
     nuclei_of,
     set_aside,
 )
-from .outlines import keep_thickness
+from .outlines import keep_thickness, thickness
 from .preferences import apply_cache_size
 from .raster import (
     LookupColormap,
@@ -78,6 +78,7 @@ UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
 _FEATURES_COLOUR = "#56B4E9"
 _POINT_UM = 6.0
+_MOST_NUMBERED = 100  # more numbers cover each other, and napari takes their number squared to write them
 _MOST_ANSWERS, _ANSWER_NAME = 5, 40  # whose places have layers; letters of their names
 _EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
 _CONTOURS = {
@@ -322,8 +323,9 @@ def evidence_data(slide: Slide, evidence: Sequence[Evidence]) -> LayerData:
         **placing(slide),
     }
     if len(evidence):
-        text = {"string": "{rank}", "color": _EVIDENCE_COLOUR, "size": 16, "anchor": "upper_left"}
-        kwargs |= {"features": table, "text": text}
+        kwargs["features"] = table
+    if 0 < len(evidence) <= _MOST_NUMBERED:
+        kwargs["text"] = {"string": "{rank}", "color": _EVIDENCE_COLOUR, "size": 16, "anchor": "upper_left"}
     return rectangles(boxes), _kwargs(slide, "evidence", kwargs), "shapes"
 
 
@@ -443,6 +445,8 @@ def show_evidence(
     assert slide is not None
     data = evidence_data(slide, evidence)
     data[1]["metadata"][ANSWER] = answer
+    if len(evidence) > _MOST_NUMBERED:  # drawn once, at the width they have now
+        data[1]["edge_width"] = thickness(viewer.scene.camera.zoom, data[1]["scale"])
     if answer:
         data[1]["name"] = f"{data[1]['name']}: {answer[:_ANSWER_NAME]}"
     shown = show(viewer, data)

@@ -33,6 +33,11 @@ def keep_thickness(viewer: ViewerModel, layer: Shapes) -> None:
     camera.events.zoom.connect(on_zoom)
 
 
+def thickness(zoom: float, scale: Any) -> float:
+    """Return how wide an outline is in the pixels of a layer of this scale."""
+    return float(_THICK_PX / zoom / np.mean(scale[-2:]))
+
+
 def highlight(layer: Shapes, row: int | None) -> None:
     """Draw one outline of a layer thicker than the rest, or none."""
     thin = min(layer.edge_width, default=1.0)
@@ -41,7 +46,7 @@ def highlight(layer: Shapes, row: int | None) -> None:
 
 
 def _fit(layer: Shapes, zoom: float) -> None:
-    width = _THICK_PX / zoom / float(np.mean(layer.scale[-2:]))
+    width = thickness(zoom, layer.scale)
     if not 1 / _NEAR < width / min(layer.edge_width, default=width) < _NEAR:
         _set(layer, width)
 

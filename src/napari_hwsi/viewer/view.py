@@ -55,6 +55,7 @@ class View:
         box: Box | None = None,
         answerer: str = "auto",
         history: Sequence[Answer] | None = None,
+        check: bool = False,
         *,
         progress: Progress | None = None,
     ) -> Answer:
@@ -68,7 +69,7 @@ class View:
         layer = require_slide_layer(self.viewer)
         box = require_visible_box(self.viewer, layer) if box is None else box
         result = result_for(layer, box, progress)
-        answer = ask(result, question, box, answerer, history, progress=progress)
+        answer = ask(result, question, box, answerer, history, check, progress=progress)
         show_result(self.viewer, layer, result)
         self.show(answer)
         return answer
@@ -89,7 +90,7 @@ class View:
         places = list(what.evidence) if hasattr(what, "evidence") else list(what)
         if not all(isinstance(place, Evidence) for place in places):
             raise InputError("Only an answer or its evidence can be shown.")
-        show_evidence(self.viewer, layer, places)
+        show_evidence(self.viewer, layer, places, getattr(what, "question", ""))
         if len(places) == 1:
             fly_to(self.viewer, layer, places[0].box)
 

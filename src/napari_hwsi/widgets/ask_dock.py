@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -175,11 +174,16 @@ class AskDock(Dock):
             self.task.attempt(lambda: fly_to(self.viewer, self.layer, place.box))
 
     def eventFilter(self, source: QObject | None, event: QEvent | None) -> bool:
-        """Qt: in the question line, Up and Down bring back earlier questions, Esc stops."""
+        """Qt: in the question line, Up and Down bring back earlier questions, Esc stops, Alt+1 to Alt+9 fly
+        to the places of the last answer.
+        """
         if source is self.question and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             key = event.key()
             if key in (Qt.Key.Key_Up, Qt.Key.Key_Down) and self._asked:
                 self._recall(-1 if key == Qt.Key.Key_Up else 1)
+                return True
+            if event.modifiers() & Qt.KeyboardModifier.AltModifier and Qt.Key.Key_1 <= key <= Qt.Key.Key_9:
+                self._fly_to_last(key - Qt.Key.Key_1)
                 return True
             if key == Qt.Key.Key_Escape and (self.task.busy or self._edited is not None):
                 self.stop()
@@ -188,14 +192,9 @@ class AskDock(Dock):
         return bool(super().eventFilter(source, event))
 
     def _bind_keys(self) -> None:
-        """Alt+1 to 9 fly to places of the last answer; others do what its buttons do."""
-        keys: dict[str, Callable[[], None]] = {
-            f"Alt+{row + 1}": partial(self._fly_to_last, row) for row in range(9)
-        }
-        keys["Ctrl+Shift+N"] = self.begin
-        keys["Ctrl+Shift+E"] = partial(self._act_on_last, EDIT)
-        keys["Ctrl+Shift+K"] = partial(self._act_on_last, CHECK)
-        bind_keys(self, keys)
+        """Let keys do what the buttons of the last answer do."""
+        edit, check = partial(self._act_on_last, EDIT), partial(self._act_on_last, CHECK)
+        bind_keys(self, {"Ctrl+Shift+N": self.begin, "Ctrl+Shift+E": edit, "Ctrl+Shift+K": check})
 
     def _fly_to_last(self, row: int) -> None:
         if self.talk.turns and row < len(self.talk.turns[-1].evidence):

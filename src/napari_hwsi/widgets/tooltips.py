@@ -174,7 +174,10 @@ MODEL_FOLDER = "A folder that holds the model, or its name on the hub, which it 
 MODEL = "The model that answers. To read pictures it must be a vision model."
 BADGE = "Whether the work is done on this machine (local) or what is asked is sent to another (remote)."
 PREVIEW = "Exactly the picture that is sent, with nothing beside it but the question and measured facts."
-QUESTION = "Type a question and press Enter. Up brings back the last one. Esc stops."
+QUESTION = (
+    "Type a question and press Enter. Up brings back the last one, Esc stops, Alt+1 to Alt+9 fly to places.\n"
+    "Ctrl+Shift+N: a new conversation; Ctrl+Shift+E: edit the last question; Ctrl+Shift+K: check the answer."
+)
 STOP = "Stop the answer within a second."
 CHIP = "Show this place. Resting the pointer on it outlines it."
 CONVERSATIONS = "The conversations about this slide, kept beside its result."
