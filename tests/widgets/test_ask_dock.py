@@ -144,7 +144,7 @@ def test_question_answer_and_places(dock: AskDock, viewer: napari.Viewer, tissue
     assert "How large" in layers[1].name
     dock.history.new_button.click()
     assert dock.talk.turns == []
-    assert [dock.history.titles.itemText(i) for i in range(2)] == [QUESTION, "New conversation"]
+    assert [dock.history.titles.itemText(i) for i in range(2)] == [f"{QUESTION[:59]}…", "New conversation"]
 
 
 def test_scopes(dock: AskDock, viewer: napari.Viewer, analysed: Slide, qtbot) -> None:
@@ -171,6 +171,8 @@ def test_server_is_sent_the_preview_and_streams(
     dock.answerer_box.test_button.click()
     qtbot.waitUntil(lambda: dock.answerer_box.model.count() == 2, timeout=10000)
     assert dock.answerer_box.badge.text() == "local"
+    qtbot.waitUntil(lambda: not dock.task.busy, timeout=60000)
+    assert "does NOT read pictures" in dock.answerer_box.state.text()  # it did not name the colour
     assert dock.answerer_box.name == f"endpoint:{server.url}#tiny-vl"
     qtbot.waitUntil(lambda: dock.preview.picture is not None, timeout=10000)
     assert dock.preview.view.isVisibleTo(dock)
