@@ -226,7 +226,7 @@ def test_transparency_is_laid_on_white(tissue_piece: Piece) -> None:
 def test_an_unknown_segmenter_names_those_that_are_here(slide: Slide) -> None:
     with pytest.raises(InputError, match=r"'mesmer'.*cellpose.*classical"):
         segment_cells(slide, segmenter="mesmer")
-    assert find_segmenter().name == "classical"
+    assert find_segmenter().name == "pocket"
 
 
 def test_a_box_off_the_slide_is_refused(slide: Slide) -> None:

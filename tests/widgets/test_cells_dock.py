@@ -43,7 +43,7 @@ def test_visible_region(dock: CellsDock, viewer: napari.Viewer, tissue: Slide, q
     dock.run_button.click()
     assert dock.task.cancel_button.isVisible()
     wait(dock, qtbot)
-    expected = segment_cells(tissue, box=box, segmenter="classical")
+    expected = segment_cells(tissue, box=box)
     np.testing.assert_array_equal(dock.cells.centroids, expected.centroids)
     assert dock.found.text().startswith(f"{len(expected):,} nuclei in ")
     nuclei = part_layer(viewer, tissue, "cells")
@@ -136,7 +136,7 @@ def test_nuclei_appear_while_more_are_found(
 
 def test_a_segmenter_that_lacks_something_says_so(dock: CellsDock, home: Path) -> None:
     box = dock.segmenter_box
-    assert "haematoxylin" in box.words.text().lower()
+    assert "a small network that ships" in box.words.text().lower()
     box.setCurrentText("cellvit")
     assert "No weights of CellViT" in box.words.text()
     assert not dock.run_button.isEnabled()

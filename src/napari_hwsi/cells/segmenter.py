@@ -143,5 +143,5 @@ def find_segmenter(segmenter: str | Segmenter | None = None, device: str = "auto
     """
     if isinstance(segmenter, Segmenter):
         return segmenter
-    wanted = "classical" if segmenter is None else segmenter
+    wanted = "pocket" if segmenter is None else segmenter
     return offered(wanted).make(device, wanted.partition(":")[2] or None)
