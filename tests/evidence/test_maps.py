@@ -27,7 +27,7 @@ def store(piece: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def maps(store: Path) -> list[ScoreMap]:
-    return maps_of(open_result(store))
+    return [one for one in maps_of(open_result(store)) if one.scale != "cell"]
 
 
 def grid_map(rows: int, columns: int, side: float = 256, stride: float | None = None) -> ScoreMap:

@@ -46,7 +46,7 @@ class WithTokens:
 def set_up(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let there be a profile that fuses, and CCAF be looked for there."""
     monkeypatch.setenv("HWSI_HOME", str(weights))
-    tiny = replace(PROFILES["pocket"], name="fusing", segmenter="cellvit", fuses=True)
+    tiny = replace(PROFILES["pocket"], name="fusing", segmenter="cellvit", fuses="release")
     monkeypatch.setattr(profile, "PROFILES", {**PROFILES, "fusing": tiny})
 
 

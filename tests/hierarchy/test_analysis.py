@@ -13,6 +13,8 @@ import tifffile
 import napari_hwsi as hwsi
 from napari_hwsi.cells import Classical, segment_cells
 from napari_hwsi.encoders import unit
+from napari_hwsi.encoders.places import load_places
+from napari_hwsi.encoders.pocket_cells import load_pocket_fuser
 from napari_hwsi.errors import (
     Cancelled,
     InputError,
@@ -23,6 +25,7 @@ from napari_hwsi.errors import (
 )
 from napari_hwsi.hierarchy import analysis, extend
 from napari_hwsi.hierarchy.filter import filter_release
+from napari_hwsi.hierarchy.fused import fuse_cells, fuser_for, patches_of
 from napari_hwsi.progress import Step
 from napari_hwsi.slides import open_slide
 from napari_hwsi.tissue import CLASSES, tissue_mask
@@ -61,12 +64,39 @@ def test_the_tables_fit_together(result: hwsi.Hierarchy) -> None:
     assert np.linalg.norm(result.patch_vectors[valid], axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_vectors_are_pooled_over_what_is_valid(result: hwsi.Hierarchy) -> None:
-    valid = result.patches["valid"].to_numpy().reshape(4, 256)
-    vectors = result.patch_vectors.reshape(4, 256, -1)
-    for i in range(4):
-        assert result.region_vectors[i] == pytest.approx(vectors[i][valid[i]].mean(0), abs=1e-6)
-    assert result.slide_vector == pytest.approx(result.region_vectors.mean(0), abs=1e-6)
+def test_regions_and_the_slide_are_made_of_what_is_valid_where_it_lies(result: hwsi.Hierarchy) -> None:
+    valid = result.patches["valid"].to_numpy()
+    vectors = result.patch_vectors.reshape(4, 16, 16, -1)
+    places = load_places(device="cpu")
+    regions = [places.region(vectors[i], valid.reshape(4, 16, 16)[i]) for i in range(4)]
+    np.testing.assert_allclose(result.region_vectors, [one.vector for one in regions], rtol=1e-4, atol=1e-4)
+    shares, boxes = result.attention("patch", kind="pocket")
+    np.testing.assert_allclose(
+        shares, np.concatenate([r.shares for r in regions])[valid], rtol=1e-3, atol=1e-6
+    )
+    assert boxes.tolist() == result.patches.loc[valid, ["y0", "x0", "y1", "x1"]].to_numpy().tolist()
+    slide = places.slide(result.region_vectors, np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))
+    np.testing.assert_allclose(result.slide_vector, slide.vector, rtol=1e-4, atol=1e-4)
+    shares, boxes = result.attention("region", kind="pocket")
+    np.testing.assert_allclose(shares, slide.shares, rtol=1e-3, atol=1e-6)
+    assert 0 < shares.sum() < 1
+    assert boxes.tolist() == result.regions[["y0", "x0", "y1", "x1"]].to_numpy().tolist()
+
+
+def test_the_cells_of_kept_patches_are_fused_by_what_is_measured_of_them(result: hwsi.Hierarchy) -> None:
+    fuser, kept, cells = load_pocket_fuser("cpu"), result.selected_patches, result.cells
+    assert result.cell_tokens.shape == (len(kept), fuser.width)
+    row = int(kept["n_cells"].to_numpy().argmax())
+    patch = kept.iloc[row]
+    inside = cells.inside((patch.y0, patch.x0, patch.y1, patch.x1))
+    assert inside.sum() == patch.n_cells > 5
+    measured = cells.table.loc[inside, list(fuser.columns)].to_numpy(np.float32)
+    by_hand = fuser.fuse(measured, np.array([0, len(measured)]))
+    np.testing.assert_allclose(result.cell_tokens[row], by_hand.tokens[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(result.cell_shares[inside], by_hand.shares, rtol=1e-3, atol=1e-5)
+    everywhere = fuse_cells(cells, patches_of(result.grid, cells), fuser_for(cells, "cpu"))
+    assert everywhere.tokens.shape[1] == fuser.width
+    assert len(everywhere.cells) == len(cells)
 
 
 def test_the_filter_stands_in_the_table(result: hwsi.Hierarchy) -> None:

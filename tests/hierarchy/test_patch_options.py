@@ -55,8 +55,9 @@ class Thumbs:
 def thumbs(monkeypatch: pytest.MonkeyPatch) -> Thumbs:
     """The encoder of the profile 'dear'; that of 'plain' is the descriptor."""
     encoder = Thumbs()  # under a name of the registry, where the result's facts look for weights
-    dear = replace(PROFILES["pocket"], name="dear", encoder="phikon", phrases=("one", "two"))
-    plain = replace(PROFILES["pocket"], name="plain", encoder="descriptor")
+    mean = replace(PROFILES["pocket"], regions="mean", fuses=None)
+    dear = replace(mean, name="dear", encoder="phikon", phrases=("one", "two"))
+    plain = replace(mean, name="plain", encoder="descriptor")
     monkeypatch.setattr(profile, "PROFILES", {**PROFILES, "dear": dear, "plain": plain})
     monkeypatch.setattr(profile, "load", lambda name, device: encoder)
     return encoder

@@ -33,8 +33,10 @@ class CCAF(nn.Module):
 
     Cells of another width than the transformer's enter through a linear layer. ``no_cells``: a learned
     token for a patch without a cell, as in our own training; without it such a patch gets zeros, as the
-    release has it.
+    release has it. ``columns``: the measurements of a cell that it takes, empty: a segmenter's vectors.
     """
+
+    columns: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -203,6 +205,11 @@ class Fuser:
     def cell_width(self) -> int:
         """Numbers a cell, as it takes them."""
         return self.network.cell_width
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The measurements it takes of each cell, empty: the segmenter's vectors."""
+        return self.network.columns
 
     @cached_property
     def version(self) -> str:

@@ -48,7 +48,7 @@ class Rate:
 TYPICAL: Mapping[str, Rate] = {
     "cells classical": Rate(6.0, 1.5e6, here=False),
     "cells pocket": Rate(2.6, 1.5e6, here=False),
-    "patches pocket mean": Rate(1.2, 9e4, here=False),
+    "patches pocket pocket": Rate(1.2, 9e4, here=False),
 }
 """On two cores without a GPU (benchmarks/RESULTS.md), until there is a rate of this machine."""
 

@@ -17,6 +17,7 @@ from .seams import patch_of
 
 if TYPE_CHECKING:
     from ..encoders.ccaf import Fuser
+    from ..encoders.image import Precision
 
 PER_REGION = PER_SIDE**2
 
@@ -55,23 +56,46 @@ class FusedCells:
 def fuse_cells(cells: Cells, sets: NDArray[np.integer], fuser: Fuser) -> FusedCells:
     """Fuse sets of cells. sets: (N,), the number of the set each cell is in, −1 for none.
 
-    Raises InputError where the cells have no vectors of the width that CCAF takes, and where there is nothing
-    to fuse.
+    Raises InputError where the cells have no vectors of the width that this CCAF takes, or were not measured
+    as it wants them, and where there is nothing to fuse.
     """
-    if cells.tokens is None or cells.tokens.shape[1] != fuser.cell_width:
-        raise InputError(
-            f"These cells have no vectors of {fuser.cell_width} numbers, which CCAF fuses. "
-            "Find them with the segmenter 'cellvit', which gives each cell one."
-        )
+    inputs = _inputs(cells, fuser)
     order = np.argsort(sets, kind="stable")[(np.asarray(sets) < 0).sum() :]
     if not len(order):
         raise InputError("There are no cells there to fuse.")
     numbers, counts = np.unique(np.asarray(sets, np.int64)[order], return_counts=True)
     offsets = np.concatenate([[0], counts.cumsum()]).astype(np.int64)
-    chosen = cells.select(order)
-    assert chosen.tokens is not None  # those of cells that have tokens
-    fused = fuser.fuse(chosen.tokens, offsets)
-    return FusedCells(chosen, numbers, offsets, fused.shares, fused.tokens)
+    fused = fuser.fuse(inputs[order], offsets)
+    return FusedCells(cells.select(order), numbers, offsets, fused.shares, fused.tokens)
+
+
+def fuser_for(cells: Cells, device: str = "auto", precision: Precision = "float32") -> Fuser:
+    """Return the release's CCAF for cells with a segmenter's vectors, for others that which ships.
+
+    Raises InputError where the weights are not here.
+    """
+    from ..encoders.ccaf import load_fuser
+    from ..encoders.pocket_cells import load_pocket_fuser
+
+    return (load_pocket_fuser if cells.tokens is None else load_fuser)(device, precision)
+
+
+def _inputs(cells: Cells, fuser: Fuser) -> NDArray[np.float32]:
+    """Return what a CCAF takes of each cell."""
+    if fuser.columns:
+        lacking = [name for name in fuser.columns if name not in cells.table]
+        if lacking:
+            raise InputError(
+                f"These cells were not measured for CCAF: {lacking[0]} is missing. "
+                "Find them on a slide with a pixel size."
+            )
+        return cells.table[list(fuser.columns)].to_numpy(np.float32)
+    if cells.tokens is None or cells.tokens.shape[1] != fuser.cell_width:
+        raise InputError(
+            f"These cells have no vectors of {fuser.cell_width} numbers, which CCAF fuses. "
+            "Find them with the segmenter 'cellvit', which gives each cell one."
+        )
+    return cells.tokens
 
 
 def patches_of(grid: Grid, cells: Cells) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..cells import Contours
 from ..tissue import PER_SIDE, Grid
+from .cell_arrays import TABLE
 from .files import digest
 from .journal import Arrays
 from .plan import Plan
@@ -92,8 +93,12 @@ def fuse_region(store: Store, plan: Plan, region: int) -> Arrays:
     where[double] = -1
     order = np.argsort(where, kind="stable")[(where < 0).sum() :]
     counts = np.bincount(where[order], minlength=len(kept))
-    tokens = arrays.get("tokens", np.zeros((len(where), plan.fuser.cell_width), np.float32))
-    fused = plan.fuser.fuse(tokens[order], np.concatenate([[0], counts.cumsum()]))
+    nothing = np.zeros((len(where), plan.fuser.cell_width), np.float32)
+    inputs = arrays.get("tokens", nothing)
+    if plan.fuser.columns:
+        columns = [arrays.get(f"{TABLE}{name}", nothing[:, 0]) for name in plan.fuser.columns]
+        inputs = np.stack(columns, 1).astype(np.float32)
+    fused = plan.fuser.fuse(inputs[order], np.concatenate([[0], counts.cumsum()]))
     bounds = Contours(arrays["vertices"], arrays["vertex_offsets"]).take(order).bounds
     return {
         "patch": kept.astype(np.int16),

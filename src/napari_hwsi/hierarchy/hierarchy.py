@@ -189,8 +189,8 @@ class Hierarchy:
 
     @cached_property
     def region_vectors(self) -> NDArray[np.float32]:
-        """Vectors of the regions, float32 (R, G): of the profile's encoder of regions, else the mean of the
-        valid patch vectors; 0 where no patch is valid.
+        """Vectors of the regions, float32 (R, G): of what encodes regions in the profile, else the mean of
+        the valid patch vectors; 0 where no patch is valid.
         """
         return self._read("regions/vectors")
 
@@ -251,7 +251,9 @@ class Hierarchy:
 
     @cached_property
     def slide_vector(self) -> NDArray[np.float32]:
-        """Mean of the region vectors, float32 (G,); of the adaptive ones, where regions were grown."""
+        """Vector of the slide, float32 (S,): of the profile's transformer of regions, else their mean; of the
+        adaptive ones, where regions were grown.
+        """
         return self._read("slide/vector")
 
     @cached_property
@@ -338,18 +340,31 @@ class Hierarchy:
         """Return scores float32 (N,) of places and their boxes int64 (N, 4).
 
         kind 'filter': at scale 'patch' the relevance of every valid patch, at scale 'region' the mean
-        relevance of its kept patches. kind 'ccaf', at scale 'cell': the share of each cell of the kept
-        patches in the attention of its patch, with what the patch looks at itself they sum to one. Raises
-        InputError for what the result does not hold.
+        relevance of its kept patches. kind 'pocket': the share of each valid patch in the attention of its
+        region, and that of each region in the attention of the slide, where the profile's transformers made
+        these. kind 'ccaf', at scale 'cell': the share of each cell of the kept patches in the attention of
+        its patch. With what the whole looks at itself shares sum to one. Raises InputError for what the
+        result does not hold.
         """
         held = {("patch", "filter"), ("region", "filter")} | ({("cell", "ccaf")} if self.fuses else set())
+        if self.attends:
+            held |= {("patch", "pocket"), ("region", "pocket")}
         if (scale, kind) not in held:
             there = ", ".join(f"{k!r} at scale {s!r}" for s, k in sorted(held))
             raise InputError(f"This result holds scores of kind {there}; not {kind!r} at {scale!r}.")
+        if (scale, kind) == ("patch", "pocket"):
+            valid = self._read("patches/valid")
+            return self._read("patches/attention")[valid], self._read("patches/boxes")[valid]
         return (
             self._read(f"attention/{kind}/{scale}/scores"),
             self._read(f"attention/{kind}/{scale}/boxes"),
         )
+
+    @property
+    def attends(self) -> bool:
+        """Whether transformers made regions of patches and the slide of regions, and left their attention."""
+        regions = self._sidecars["patches"]["settings"]["regions"]
+        return regions is not None and regions["name"] == "pocket"
 
     @property
     def fuses(self) -> bool:

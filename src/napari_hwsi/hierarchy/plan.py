@@ -28,6 +28,7 @@ from .store import FORMAT, FORMAT_VERSION, Store
 
 if TYPE_CHECKING:
     from ..encoders.ccaf import Fuser
+    from ..encoders.places import PocketPlaces
     from ..encoders.region import Hipt
 
 PARTS = ("patches", "cells")
@@ -47,11 +48,12 @@ class Plan:
     """A run's inputs and settings.
 
     slide: facts of the slide; fractions: float32 (R,) tissue share of each region; regions: encoder of
-    regions, None where their vectors are means of those of their patches; normaliser: of the patches'
-    colours, fitted to the slide; first_step: of a two-step filter, None where all patches are encoded;
-    adaptive: whether regions are grown; fuser: of the cells of kept patches, None where there is none; parts:
-    those asked for; phrases: of the patch scores; settings: facts of each part; keys: hash of each part's
-    settings and inputs; base: hash of what all parts stand on (slide, grid, tissue).
+    the pixels of regions, places: of vectors at places, of patches and regions; where both are None, regions
+    and slide are means; normaliser: of the patches' colours, fitted to the slide; first_step: of a two-step
+    filter, None where all patches are encoded; adaptive: whether regions are grown; fuser: of the cells of
+    kept patches, None where there is none; parts: those asked for; phrases: of the patch scores; settings:
+    facts of each part; keys: hash of each part's settings and inputs; base: hash of what all parts stand on
+    (slide, grid, tissue).
     A part that is not asked for keeps the settings it has in the store.
     """
 
@@ -61,6 +63,7 @@ class Plan:
     fractions: NDArray[np.float32]
     encoder: PatchEncoder
     regions: Hipt | None
+    places: PocketPlaces | None
     normaliser: Normaliser | None
     first_step: FirstStep | None
     adaptive: bool
@@ -85,7 +88,12 @@ class Plan:
     @property
     def region_width(self) -> int:
         """Numbers of a region vector."""
-        return self.encoder.width if self.regions is None else self.regions.width
+        return next((one.width for one in (self.places, self.regions) if one is not None), self.encoder.width)
+
+    @property
+    def slide_width(self) -> int:
+        """Numbers of the slide's vector."""
+        return self.region_width if self.places is None else self.places.slide_width
 
     @property
     def with_tissue(self) -> list[int]:
@@ -148,6 +156,8 @@ def make_plan(
             made = standing["patches"]["settings"]
             profile, options = profile_named(made["profile"]), PatchOptions.of(made)
     encoder, regions = profile.patch_encoder(device), profile.region_encoder(device)
+    places = profile.place_encoder(device)
+    whole = regions or places
     options.check_saves(encoder)
     normaliser = None if options.normalise is None else fit_normaliser(options.normalise, slide, tissue)
     first_step = None if options.survivors is None else FirstStep(options.survivors)
@@ -158,8 +168,8 @@ def make_plan(
         | {
             "encoder": {"name": encoder.name, "version": encoder.version, "width": encoder.width},
             "regions": None
-            if regions is None
-            else {"name": regions.name, "version": regions.version, "width": regions.width},
+            if whole is None
+            else {"name": whole.name, "version": whole.version, "width": whole.width},
             "normalisation": None if normaliser is None else plain(normaliser.settings()),
             "first_step": None if first_step is None else first_step.settings(),
             "adaptive": adaptive.settings() if grown else None,
@@ -183,8 +193,8 @@ def make_plan(
     if "cells" in standing and standing["cells"]["base"] == base:
         settings["cells"] = standing["cells"]["settings"]
     encoder.encode_text(words)
-    # CCAF takes the cell vectors of one segmenter; those of others it was not made for
-    own_cells = settings["cells"]["segmenter"]["name"] == profile.segmenter
+    # the release's CCAF takes the cell vectors of one segmenter; those of others it was not made for
+    own_cells = profile.fuses == "pocket" or settings["cells"]["segmenter"]["name"] == profile.segmenter
     has_cells = "cells" in parts or ("cells" in standing and bool(standing["cells"]["regions"]))
     fuser = profile.fuser(device) if own_cells and has_cells else None
     keys = {
@@ -206,6 +216,7 @@ def make_plan(
         fractions=fractions,
         encoder=encoder,
         regions=regions,
+        places=places,
         normaliser=normaliser,
         first_step=first_step,
         adaptive=grown,

@@ -11,15 +11,17 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..encoders.ccaf import Fuser
+    from ..encoders.places import PocketPlaces
     from ..encoders.region import Hipt
 
 
 @dataclass(frozen=True)
 class Profile:
     """encoder: of patches, and of phrases in the same space; segmenter: of cells; phrases: what patches are
-    scored by unless told otherwise; regions: how a region gets its vector, 'mean' of its patch vectors or
-    'hipt'; fuses: whether CCAF fuses the cells of its segmenter. The encoders are names of the registry, or
-    that of the descriptor.
+    scored by unless told otherwise; regions: how a region gets its vector, 'mean' of its patch vectors,
+    'hipt', from its pixels, or 'pocket', from vectors and their places, as the slide does then; fuses:
+    which CCAF fuses cells, that of the 'release', by the vectors of this segmenter, or 'pocket', by what is
+    measured of those of any. The encoders are names of the registry, or that of the descriptor.
     """
 
     name: str
@@ -27,34 +29,45 @@ class Profile:
     encoder: str
     segmenter: str
     phrases: tuple[str, ...]
-    regions: Literal["mean", "hipt"] = "mean"
-    fuses: bool = False
+    regions: Literal["mean", "hipt", "pocket"] = "mean"
+    fuses: Literal["release", "pocket"] | None = None
 
     def patch_encoder(self, device: str = "auto") -> PatchEncoder:
         """Return the encoder of patches, ready to use; raises InputError where its weights are not here."""
         return find_encoder(self.encoder, device)
 
     def region_encoder(self, device: str = "auto") -> Hipt | None:
-        """Return the encoder of regions, None for means; raises InputError where its weights are not here."""
-        if self.regions == "mean":
+        """Return what encodes the pixels of regions, None where nothing does; raises InputError where its
+        weights are not here.
+        """
+        if self.regions != "hipt":
             return None
         from ..encoders.region import load_hipt
 
         return load_hipt(device)
 
+    def place_encoder(self, device: str = "auto") -> PocketPlaces | None:
+        """Return what makes regions of patch vectors, and slides of regions; None where means do."""
+        if self.regions != "pocket":
+            return None
+        from ..encoders.places import load_places
+
+        return load_places(device=device)
+
     def fuser(self, device: str = "auto") -> Fuser | None:
         """Return CCAF, None where cells are not fused; raises InputError where its weights are not here."""
-        if not self.fuses:
+        if self.fuses is None:
             return None
         from ..encoders.ccaf import load_fuser
+        from ..encoders.pocket_cells import load_pocket_fuser
 
-        return load_fuser(device)
+        return (load_fuser if self.fuses == "release" else load_pocket_fuser)(device)
 
 
 PROFILES: Mapping[str, Profile] = {
     "pocket": Profile(
         name="pocket",
-        version="2",
+        version="3",
         encoder="pocket",
         segmenter="classical",
         phrases=(
@@ -65,6 +78,8 @@ PROFILES: Mapping[str, Profile] = {
             "pink fibrous stroma",
             "spindle-shaped nuclei",
         ),
+        regions="pocket",
+        fuses="pocket",
     ),
     "release": Profile(
         name="release",
@@ -82,7 +97,7 @@ PROFILES: Mapping[str, Profile] = {
             "stroma",
         ),
         regions="hipt",
-        fuses=True,
+        fuses="release",
     ),
 }
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..encoders.registry import find
+from ..encoders import models
 from .profile import Profile
 
 
@@ -22,11 +22,11 @@ def weight_files(profile: Profile) -> dict[str, str]:
     Empty for encoders that ship with the package: their version stands for them.
     """
     names = [profile.encoder, *(["hipt", "hipt-4k"] if profile.regions == "hipt" else [])]
-    names += ["ccaf"] if profile.fuses else []
+    names += ["ccaf"] if profile.fuses == "release" else []
     found: dict[str, str] = {}
     for name in names:
-        folder = find(name).folder if name != "descriptor" else None
-        for file in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else ():
+        entry = models().get(name)
+        for file in sorted(entry.folder.iterdir()) if entry is not None and entry.folder.is_dir() else ():
             if file.is_file():
                 state = file.stat()
                 found[f"{name}/{file.name}"] = _sha256(file, state.st_size, state.st_mtime_ns)

@@ -124,7 +124,9 @@ class _Draft:
         self._root = zarr.create_group(str(folder), attributes=plan.facts)
         regions = len(plan.grid)
         self._vectors = np.zeros((regions, plan.region_width), np.float32)
-        self._for_slide: list[NDArray[np.float32]] = []
+        self._for_slide: list[NDArray[np.float32]] = []  # vectors of regions, and where these lie
+        self._where: list[NDArray[np.float64]] = []  # (row, column) of the grid
+        self._boxes: list[NDArray[np.int64]] = []
         self._n_redundant = np.full(regions, -1, np.int32)
         self._counts = np.full((regions, PER_REGION), -1, np.int32)
         self._n_cells = np.full(regions, -1, np.int32)
@@ -143,6 +145,11 @@ class _Draft:
         self._write_regions()
         self._write_slide()
 
+    @property
+    def _patch_arrays(self) -> tuple[str, ...]:
+        """Columns of patches that a region's arrays hold as they are."""
+        return PATCH_ARRAYS if self._plan.places is None else (*PATCH_ARRAYS, "attention")
+
     def _group(self, name: str, part: str, **facts: Any) -> zarr.Group:
         state = self._parts[part]
         return self._root.create_group(
@@ -160,7 +167,9 @@ class _Draft:
     def _write_patches(self) -> None:
         plan, words = self._plan, unit(self._plan.encoder.encode_text(self._plan.phrases))
         width, count = plan.encoder.width, len(words)
-        summed = [*PATCH_ARRAYS, ADAPTIVE_VECTORS, *([] if plan.regions is None else [REGION_VECTOR])]
+        summed = [*self._patch_arrays, ADAPTIVE_VECTORS]
+        if plan.regions is not None or plan.places is not None:
+            summed.append(REGION_VECTOR)
         group = self._group("patches", "patches", phrases=list(plan.phrases), columns=summed)
         sums = np.zeros((len(plan.grid), len(summed)), np.uint32)
         columns = Columns(
@@ -183,6 +192,7 @@ class _Draft:
                 "redundant": ("bool", ()),
                 "scores": ("float32", (count,)),
                 "vectors": ("float32", (width,)),
+                **({} if plan.places is None else {"attention": ("float32", ())}),
             },
         )
         attention = self._root.create_group("attention").create_group("filter")
@@ -238,6 +248,10 @@ class _Draft:
             if valid.any():
                 self._vectors[region] = pooled(vectors, valid) if whole is None else whole[0]
                 self._for_slide += [self._vectors[region]] if not plan.adaptive else [*own]
+                corner, side = np.array(divmod(region, plan.grid.shape[1])), (PER_SIDE, PER_SIDE)
+                middles = [np.argwhere(member.reshape(side)).mean(0) / PER_SIDE for member in members]
+                self._where += [corner + middle for middle in middles] if plan.adaptive else [corner]
+                self._boxes += [np.array(box) for box in places]
         for each in (columns, by_patch, by_region, grown):
             each.close()
         put(group, "sums", sums)
@@ -333,8 +347,8 @@ class _Draft:
             return self._store.journal.read("patches", state.key, region)
         at = self._store.sidecar("patches")["regions"].index(region) * PER_REGION
         rows = slice(at, at + PER_REGION)
-        arrays = {name: self._store.read(f"patches/{name}", rows) for name in PATCH_ARRAYS}
-        if self._plan.regions is not None:
+        arrays = {name: self._store.read(f"patches/{name}", rows) for name in self._patch_arrays}
+        if self._plan.regions is not None or self._plan.places is not None:
             arrays["region_vector"] = self._store.read("regions/vectors", slice(region, region + 1))
         first, last = np.searchsorted(self._store.read("adaptive/region"), [region, region + 1])
         arrays["adaptive_vectors"] = self._store.read("adaptive/vectors", slice(int(first), int(last)))
@@ -377,11 +391,19 @@ class _Draft:
 
     def _write_slide(self) -> None:
         tissue = self._plan.tissue
-        width = self._vectors.shape[1]
-        vectors = np.array(self._for_slide, np.float32).reshape(-1, width)
-        mean = pooled(vectors, np.ones(len(vectors), bool))
+        vectors = np.array(self._for_slide, np.float32).reshape(-1, self._vectors.shape[1])
+        vector = pooled(vectors, np.ones(len(vectors), bool))
+        if self._plan.places is not None:
+            vector = np.zeros(self._plan.slide_width)
+            shares = np.zeros(0, np.float32)
+            if len(vectors):
+                placed = self._plan.places.slide(vectors, np.array(self._where))
+                vector, shares = placed.vector, placed.shares
+            attention = self._root.create_group("attention/pocket/region")
+            put(attention, "scores", shares)
+            put(attention, "boxes", np.array(self._boxes, np.int64).reshape(-1, 4))
         group = self._root.create_group("slide", attributes={**self._plan.slide})
-        put(group, "vector", mean.astype(np.float32))
+        put(group, "vector", vector.astype(np.float32))
         mask = put(group, "tissue_mask", tissue.mask, packed=True)
         mask.attrs["downsample"] = list(tissue.downsample)
         put(group, "artefacts", tissue.artefacts, packed=True)

@@ -18,6 +18,7 @@ from .journal import Arrays
 from .plan import MIN_ON_SLIDE, MIN_TISSUE, Plan
 
 if TYPE_CHECKING:
+    from ..encoders.places import Placed, PocketPlaces
     from ..encoders.region import Hipt
 
 PATCH_ARRAYS = (
@@ -40,11 +41,13 @@ def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None
 
     Patches less than half on the slide, with less than a tenth of tissue, or with a pixel that cannot
     be read, are not valid and have zero vectors. With a two-step filter those that its first step sets aside
-    are not valid either, and have none unless the region is audited. Where the plan has an encoder of
-    regions, it sees all patches, those that cannot be read or lie off the slide as background, and
-    ``region_vector`` (1, G) is what it makes of them. Where regions are grown, from the vectors of the first
-    step if there is one, ``adaptive_vectors`` (A, G) are those of the regions, by their numbers. ``beat`` is
-    called after each batch. Raises SlideUnavailableError where the slide's file does not answer.
+    are not valid either, and have none unless the region is audited. Where the plan has an encoder of the
+    pixels of regions, it sees all patches, those that cannot be read or lie off the slide as background, and
+    ``region_vector`` (1, G) is what it makes of them; where it has one of places, that sees the vectors of
+    the valid patches, and ``attention`` (256,) is the share of each in its region. Where regions are grown,
+    from the vectors of the first step if there is one, ``adaptive_vectors`` (A, G) are those of the regions,
+    by their numbers. ``beat`` is called after each batch. Raises SlideUnavailableError where the slide's file
+    does not answer.
     """
     grid, encoder, step, whole_region = plan.grid, plan.encoder, plan.first_step, plan.regions
     boxes, on_slide = grid.patch_boxes(region), grid.on_slide(region)
@@ -96,7 +99,14 @@ def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None
     if whole_region is not None:
         arrays["region_vector"] = whole_region.encode_grid(features.reshape(PER_SIDE, PER_SIDE, -1))[None]
     members = adaptive == np.arange(adaptive.max() + 1)[:, None]
-    if whole_region is None:
+    if plan.places is not None:
+        parts = [_placed(plan.places, vectors, valid & member) for member in (valid, *members)]
+        arrays["region_vector"] = np.where(valid.any(), parts[0].vector, np.float32(0))[None]
+        means = [part.vector for part in parts[1:]]
+        arrays["attention"] = np.zeros(len(boxes), np.float32)
+        for seen in parts[1:] if plan.adaptive else parts[:1]:
+            arrays["attention"] += seen.shares
+    elif whole_region is None:
         means = [pooled(vectors, valid & member) for member in members]
     else:
         glass = _glass(whole_region, slide) if len(members) else features
@@ -109,6 +119,12 @@ def encode_region(plan: Plan, slide: Slide, region: int, beat: Callable[[], None
 def pooled(vectors: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
     """Return the mean of some vectors (N, W), rows bool (N,); 0 where there are none."""
     return vectors[rows].mean(0, dtype=np.float64) if rows.any() else np.zeros(vectors.shape[1])
+
+
+def _placed(places: PocketPlaces, vectors: NDArray[np.float32], rows: NDArray[np.bool_]) -> Placed:
+    """Return what some patches of a square, rows bool (256,), are made into by their places."""
+    side = (PER_SIDE, PER_SIDE)
+    return places.region(vectors.reshape(*side, -1), rows.reshape(side))
 
 
 def segment_region(

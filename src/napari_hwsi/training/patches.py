@@ -107,9 +107,9 @@ def train(
 
 
 def save(network: nn.Module, path: Path) -> None:
-    """Write weights: the kernels of convolutions in half precision, all else as it is."""
+    """Write weights: kernels and matrices in half precision, but for a last step that was settled."""
     state = {
-        name: (value.half() if value.ndim == 4 else value).contiguous()
+        name: (value.half() if value.ndim > 1 and name != "last.weight" else value).contiguous()
         for name, value in network.state_dict().items()
     }
     save_file(state, path.with_suffix(".part"))

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QTableWidget, QTableWidgetItem
 
 from ..errors import InputError
-from ..hierarchy.fused import PER_REGION, FusedCells, fuse_cells, fused_of, patches_of
+from ..hierarchy.fused import PER_REGION, FusedCells, fuse_cells, fused_of, fuser_for, patches_of
 from ..progress import Progress, tell
 from ..slides import Slide
 from ..tissue import region_grid
@@ -86,21 +86,18 @@ class CcafDock(Dock):
                 tell(progress, 0, 1, "reading what is fused")
                 return fused_of(result)
             from ..encoders.batches import choose_device  # torch is loaded here, off the window's thread
-            from ..encoders.ccaf import load_fuser
 
-            tell(progress, 0, 1, "loading CCAF")
-            on_gpu = choose_device(device).type == "cuda"
-            fuser = load_fuser(device, "bfloat16" if on_gpu else "float32")
-            tell(progress, 0, 1, "fusing")
             grid, box = region_grid(slide), scope.box or slide.bounds
-            if found is not None and found.slide is slide and found.cells.tokens is not None and not kept:
+            if found is not None and found.slide is slide and not kept:
                 cells = found.cells.in_box(box)
             elif result is not None:
                 cells = result.cells_in(box, tokens=True)
             else:
-                raise InputError(
-                    "No cells are known here. Find them with 'cellvit' in the Segment cells dock."
-                )
+                raise InputError("No cells are known here. Find them in the Segment cells dock.")
+            tell(progress, 0, 1, "loading CCAF")
+            on_gpu = choose_device(device).type == "cuda"
+            fuser = fuser_for(cells, device, "bfloat16" if on_gpu else "float32")
+            tell(progress, 0, 1, "fusing")
             sets = patches_of(grid, cells)
             if scope.area is not None:  # what is drawn is one set
                 sets = np.where(points_in(scope.area, cells.centroids), 0, -1)

@@ -155,7 +155,8 @@ CCAF_SCOPE = (
 CCAF_DEVICE = "Where the network runs; on a GPU in mixed precision (bfloat16)."
 FUSE = (
     "Cell-Cell Attention Fusion: what a patch's cells come to, and how much each counts in it.\n"
-    "It takes nuclei found with cellvit, and the weights of DINOv2 small."
+    "Nuclei of cellvit, which have vectors, go through the release's CCAF (weights of DINOv2 small); "
+    "all others, by what is measured of them, through the one that ships."
 )
 MOST_ATTENDED = "The nuclei with the largest shares. Choosing one shows it on the slide."
 LIKENESS = "Choose a patch: the others are listed by the cosine of their cell tokens to its own."

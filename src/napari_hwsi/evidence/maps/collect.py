@@ -14,9 +14,11 @@ _BOX = ["y0", "x0", "y1", "x1"]
 
 
 def maps_of(result: Hierarchy, names: Sequence[str] | None = None) -> list[ScoreMap]:
-    """Return the maps of a result: of the filter, of each phrase, and of CCAF where cells are fused.
+    """Return the maps of a result: of the filter, of each phrase, of the attention of regions and of the
+    slide where transformers made these, and of CCAF where cells are fused.
 
-    names: those wanted, by name, all where None: 'relevance', 'relevance of regions', a phrase, 'CCAF'.
+    names: those wanted, by name, all where None: 'relevance', 'relevance of regions', a phrase, 'attention',
+    'attention of regions', 'CCAF'.
     Raises InputError for a name that the result does not have, naming those that it has.
     """
     maps = {one.name: one for one in _held(result)}
@@ -42,6 +44,11 @@ def _held(result: Hierarchy) -> list[ScoreMap]:
     for phrase in result.phrases:
         values = valid[phrase].to_numpy(np.float32)
         out.append(ScoreMap(phrase, "patch", "phrase", values, boxes, *about))
+    if result.attends:
+        scores, boxes = result.attention("patch", "pocket")
+        out.append(ScoreMap("attention", "patch", "pocket", scores, boxes, *about))
+        scores, boxes = result.attention("region", "pocket")
+        out.append(ScoreMap("attention of regions", "region", "pocket", scores, boxes, *about))
     if result.fuses:
         scores, boxes = result.attention("cell", "ccaf")
         out.append(ScoreMap("CCAF", "cell", "ccaf", scores, boxes, *about))
