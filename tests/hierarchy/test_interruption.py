@@ -21,6 +21,8 @@ KILLER = """
 import os, pathlib, random, signal, sys, threading, time
 import napari_hwsi as hwsi
 import napari_hwsi.hierarchy.analysis as analysis
+from napari_hwsi.hierarchy import PROFILES
+PROFILES["pocket"].patch_encoder("cpu")  # what it imports is there for all that are forked
 slide, place, seed = sys.argv[1:]
 analysis._FIRST_PUBLISHED = 1
 rng, replace, wanted = random.Random(int(seed)), pathlib.Path.replace, 20
