@@ -77,7 +77,14 @@ class Overview:
         the section. A morphological opening by three pixels of 8 µm: a nucleus is to be such a structure, on
         small slides too, whose pixels are smaller.
         """
-        size = 2 * max(1, int(1.5 * PIXEL_UM / self.pixel_um)) + 1
+        return self._opened(2 * max(1, int(1.5 * PIXEL_UM / self.pixel_um)) + 1)
+
+    @cached_property
+    def fine_veil(self) -> Plane:
+        """The same within three pixels of any size: above it lies the grain of an even ground too."""
+        return self._opened(3)
+
+    def _opened(self, size: int) -> Plane:
         palest = ndimage.maximum_filter(self.brightest, (size, size, 1))
         return np.maximum(optical_density(ndimage.minimum_filter(palest, (size, size, 1))) - self.glass, 0)
 

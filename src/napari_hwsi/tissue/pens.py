@@ -35,7 +35,8 @@ def pen_marks(
     """
     hue, saturation = _hue(view.veil)
     hue_all, saturation_all = _hue(view.density)
-    own = _own_hues(view, hue, saturation, hue_all, saturation_all)
+    own = _own_hues(view, view.veil, hue_all, saturation_all)
+    own |= _own_hues(view, view.fine_veil, hue_all, saturation_all)  # a small slide may be one even ground
     texture = largest(view.density - view.veil) / (largest(view.veil) + np.float32(0.01))
     grey, deepest = smallest(view.veil), largest(view.veil)
     other = ~tissue & view.readable
@@ -70,14 +71,13 @@ def _bin(hue: Plane) -> NDArray[np.uint8]:
     return (hue * (_BINS / 360)).astype(np.uint8) % _BINS
 
 
-def _own_hues(
-    view: Overview, hue: Plane, saturation: Plane, hue_all: Plane, saturation_all: Plane
-) -> NDArray[np.bool_]:
+def _own_hues(view: Overview, veil: Plane, hue_all: Plane, saturation_all: Plane) -> NDArray[np.bool_]:
     """Return which hues (bins) the stains of the slide have.
 
     They are read off the structures: the density above the veil, where it is more than the veil around.
     """
-    structure_hue, structure = _hue(view.density - np.minimum(view.veil, view.density))
+    _, saturation = _hue(veil)
+    structure_hue, structure = _hue(view.density - np.minimum(veil, view.density))
     telling = (structure > _FAINT) & (structure > 0.8 * ndimage.maximum_filter(saturation, 7))
     if telling.sum() >= _ENOUGH:
         counts = np.bincount(_bin(structure_hue[telling]), structure[telling], _BINS)
