@@ -16,6 +16,8 @@ from napari_hwsi.synthetic.slide import BLOCK
 from napari_hwsi.tissue import ARTEFACTS, CLASSES, Thresholds, TissueMask, separate_stains, tissue_mask
 from napari_hwsi.training.sources import synthetic_sources
 
+from ..batch.conftest import write_small
+
 SIDE = 2560
 
 
@@ -183,15 +185,9 @@ def test_a_small_field_full_of_nuclei_is_neither_ink_nor_folds(seed: int) -> Non
     assert not tissue_mask(slide_from_array(rgb, 0.25)).artefacts.any()
 
 
-def test_the_even_ground_of_a_small_biopsy_is_no_ink() -> None:
-    rng = np.random.default_rng(3)
-    image = np.full((420, 420, 3), 245, np.uint8)
-    ground = np.array([228, 165, 195]) + rng.normal(0, 5, (220, 220, 3))
-    y, x = np.ogrid[:220, :220]
-    for cy, cx in rng.uniform(10, 210, (30, 2)):
-        ground[(y - cy) ** 2 + (x - cx) ** 2 < 49] = (95, 60, 140)
-    image[100:320, 100:320] = np.clip(ground, 0, 255)
-    mask = tissue_mask(slide_from_array(image, 0.5))
+def test_the_even_ground_of_a_small_biopsy_is_no_ink(tmp_path: Path) -> None:
+    with open_slide(write_small(tmp_path / "small.tif", seed=3, side=420)) as slide:
+        mask = tissue_mask(slide)
     assert not mask.artefacts.any()
     assert mask.mask.mean() > 0.2
 
