@@ -17,7 +17,7 @@ def test_auto_is_measured() -> None:
     assert answerer("auto").name == answerer("measured").name == "measured"
 
 
-@pytest.mark.parametrize("name", ["pocket", "mllm:folder", "agent:http://localhost:1#m", "oracle", ""])
+@pytest.mark.parametrize("name", ["pocket", "release:folder", "oracle", ""])
 def test_unknown_answerers(name: str) -> None:
     with pytest.raises(InputError, match="There are") as caught:
         answerer(name)

@@ -23,8 +23,13 @@ def test_each_rung_lies_in_what_is_chosen_above(whole: Path) -> None:
     assert str(patch) == f"Patch 1 of {patch.count}\n128 x 128 µm, 0.5 µm/px"
     first = result.cells_in(patch.box)
     assert cell.count == len(first)
-    sides = np.subtract(cell.box[2:], cell.box[:2])
-    assert sides.prod() / 4 >= first.table["area_um2"].max()  # the largest first
+    shares, boxes = result.attention("cell", "ccaf")
+    here = (boxes[:, :2] >= np.subtract(patch.box[:2], 20)).all(1) & (
+        boxes[:, 2:] <= np.add(patch.box[2:], 20)
+    ).all(1)
+    assert (
+        shares[(boxes == cell.box).all(1)].max() == shares[here].max()
+    )  # what counts most in its patch first
     assert intersect(cell.box, patch.box)
     # further down and back: what is below begins anew
     ladder.step("cell", 2)

@@ -15,6 +15,7 @@ from napari_hwsi.errors import InputError
 from napari_hwsi.model import Atlas, Concatenated, ScaleVectors, SlideVectors
 from napari_hwsi.model.batch import as_batch, by_region, places_of, region_means
 from napari_hwsi.model.bridge import Bridge
+from napari_hwsi.model.cell_measures import measured_cells
 from napari_hwsi.model.scales import SCALES
 
 WIDTHS = {"slide": 6, "region": 6, "patch": 8, "cell": 5}
@@ -148,7 +149,8 @@ def test_an_atlas_of_a_result(piece: Path, tmp_path: Path) -> None:
     result = hwsi.analyze(piece, tmp_path / "piece.hwsi.zarr", segmenter="classical")
     atlas = Atlas.of(result)
     patches = result.patches[result.patches["valid"]]
-    assert len(atlas.patches) == len(patches) == len(atlas.cells)  # none are fused, so all are measured
+    assert len(atlas.patches) == len(patches)
+    assert len(atlas.cells) == len(result.selected_patches)  # cells are fused in the patches that were kept
     assert atlas.mpp == (0.499, 0.499)
     view = atlas.see()
     kept = result.selected_patches[["y0", "x0", "y1", "x1"]].to_numpy()
@@ -161,15 +163,16 @@ def test_an_atlas_of_a_result(piece: Path, tmp_path: Path) -> None:
     y0, x0, y1, x1 = patches[["y0", "x0", "y1", "x1"]].to_numpy()[row]
     y, x = result.cells.centroids.T
     own = result.cells.table[(y >= y0) & (y < y1) & (x >= x0) & (x < x1)]
-    told = atlas.cells.vectors[row]
+    measured = measured_cells(result, patches["region"].to_numpy(), patches["patch"].to_numpy())
+    told = measured[row]
     assert told[0] == pytest.approx(len(own) / 50)
     assert told[2] == pytest.approx(((np.log(own["area_um2"]) - 3.7) / 0.5).clip(-4, 4).mean(), abs=1e-4)
     assert told[4] == pytest.approx((own["eccentricity"] - 0.65).div(0.2).clip(-4, 4).mean(), abs=1e-4)
     assert told[-5:].sum() == pytest.approx(1)
     assert told[-1] == pytest.approx((own["area_um2"] > 90).mean())
-    counts_told = np.rint(atlas.cells.vectors[:, 0] * 50).astype(int)
+    counts_told = np.rint(measured[:, 0] * 50).astype(int)
     assert counts_told.tolist() == patches["n_cells"].to_numpy(int).tolist()
-    assert not atlas.cells.vectors[counts_told == 0].any()
+    assert not measured[counts_told == 0].any()
 
     bare = hwsi.analyze(piece, tmp_path / "bare.hwsi.zarr", parts=["patches"])
     assert Atlas.of(bare).widths["cell"] == 0
