@@ -143,6 +143,17 @@ def test_the_budget_ends_it_with_an_answer(server: ChatStub, result: Hierarchy) 
     assert (done.answer, done.ended) == (ANSWER["text"], "its budget was spent")
 
 
+def test_a_model_that_looks_on_when_it_must_answer_gave_none(server: ChatStub, result: Hierarchy) -> None:
+    script(server, LOOK)
+    done = walk(result, QUESTION, at(server), budget=Budget(steps=1))
+    assert (done.answer, done.ended) == ("It gave no answer.", "its budget was spent")
+    server.requests.clear()
+    script(server, LOOK, ANSWER)  # without the parts that were asked for: its words are kept
+    assert (
+        walk(result, QUESTION, at(server), budget=Budget(steps=1), structured=True).answer == ANSWER["text"]
+    )
+
+
 def test_a_structured_answer_has_its_parts_and_places(server: ChatStub, result: Hierarchy) -> None:
     parts = {
         "findings": [{"text": "crowded", "box": [0, 0, 0.5, 0.5]}, {"text": "no mitoses", "box": None}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from napari_hwsi import analyze, open_result
 from napari_hwsi.cli import main
-from napari_hwsi.errors import InputError
+from napari_hwsi.errors import InputError, StoreError
 from napari_hwsi.evidence.maps import ENDINGS, ScoreMap, maps_of, pixels_for, read_maps, write_maps
 
 HALF = (0.5, 0.5)
@@ -212,3 +213,25 @@ def test_another_plugin_opens_it_at_its_place(maps: list[ScoreMap], tmp_path: Pa
     level = data[0] if isinstance(data, list) else data
     np.testing.assert_array_equal(np.asarray(level), np.stack([one.raster(grid) for one in maps]))
     assert list(np.ravel(kwargs["scale"]))[-2:] == pytest.approx([128.0, 128.0], rel=0.01)
+
+
+def test_what_is_no_map_is_not_replaced(maps: list[ScoreMap], tmp_path: Path) -> None:
+    slide = tmp_path / "slide.ome.zarr"
+    zarr.create_group(slide).create_array("0", data=np.zeros((3, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="holds no maps"):
+        write_maps(maps, slide)
+    assert zarr.open_group(slide, mode="r")["0"].shape == (3, 8, 8)
+    write_maps(maps, tmp_path / "a.ome.zarr")
+    write_maps(maps[:1], tmp_path / "a.ome.zarr")  # maps are replaced
+    assert len(read_maps(tmp_path / "a.ome.zarr")) == 1
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
+    maps: list[ScoreMap], small_disk: Path, ending: str
+) -> None:
+    free = os.statvfs(small_disk)
+    (small_disk / "ballast").write_bytes(b"x" * (free.f_bavail * free.f_bsize))
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_maps(maps[:1] if ending == ".png" else maps, small_disk / f"a{ending}")
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]

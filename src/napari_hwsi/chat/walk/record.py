@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ...disk import write_whole
-from ...errors import InputError
+from ...errors import InputError, StoreError
 from ...units import Box, Mpp, as_box
 
 FORMAT = "napari-hwsi walk 1"
@@ -61,9 +61,12 @@ class Walk:
         return tuple((step.box, step.said) for step in self.steps if step.kind == "mark" and step.box)
 
     def save(self, path: str | Path) -> None:
-        """Write it as JSON; appears whole or not at all."""
+        """Write it as JSON, whole or not at all. Raises StoreError where the disk refuses."""
         content = {"format": FORMAT} | asdict(self)
-        write_whole(Path(path), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        try:
+            write_whole(Path(path), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        except OSError as error:
+            raise StoreError(f"The walk cannot be saved to {path}: {error.strerror or error}.") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Walk:

@@ -162,11 +162,14 @@ class _Walker:
             try:
                 action = read_action(reply, self.structured)
             except ActionError as error:
+                if last:
+                    yield self._ended(walked, _last_words(reply), "its budget was spent")
+                    return
                 strikes += 1
                 step = Step("reply", None, None, reply[:400], str(error), seconds)
                 walked = walked.with_step(step)
                 yield step
-                if last or strikes >= _RETRIES:
+                if strikes >= _RETRIES:
                     yield self._ended(walked, reply, "its replies could not be read as actions")
                     return
                 talk.append({"role": "user", "content": f"{error} {HOW_TO_ACT}"})
@@ -175,7 +178,7 @@ class _Walker:
             strikes = 0
             if action.kind == "answer" or last:
                 ended = "it answered" if not last else "its budget was spent"
-                yield self._ended(walked, action.text or reply, ended, action)
+                yield self._ended(walked, action.text, ended, action)
                 return
             step, content = self._do(action, seconds, confirm)
             walked = walked.with_step(step)
@@ -313,6 +316,14 @@ class _Walker:
                 for said, box in action.structured.findings
             ]
         return replace(walked, answer=text.strip() or "It gave no answer.", ended=ended, structured=parts)
+
+
+def _last_words(reply: str) -> str:
+    """Return what a reply that is no whole answer says: its text where it has one, else plain words."""
+    try:
+        return read_action(reply).text
+    except ActionError:
+        return "" if "{" in reply else reply
 
 
 def _forget_pictures(talk: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, StoreError
 from ...progress import Progress
 from .ome_tiff import write_ome_tiff
 from .ome_zarr import read_ome_zarr, write_ome_zarr
@@ -31,9 +31,24 @@ def write_maps(
 
     path: its ending decides, see ENDINGS. step_um: µm per pixel in OME files. thumbnail: uint8 (Y, X, 3) of
     the slide, under PNG pictures, of which each map gets its own, named after it where there are several.
-    Raises InputError for another ending or no map, OSError where the disk refuses.
+    Raises InputError for another ending or no map, StoreError where the disk refuses; what was there stays.
     """
-    target = Path(path)
+    try:
+        return _written(maps, Path(path), step_um, thumbnail, progress)
+    except OSError as error:
+        raise StoreError(
+            f"The maps cannot be written to {path} ({error.strerror or error}): choose a folder that exists, "
+            "with enough space, that you may write to."
+        ) from error
+
+
+def _written(
+    maps: Sequence[ScoreMap],
+    target: Path,
+    step_um: float | None,
+    thumbnail: NDArray[np.uint8] | None,
+    progress: Progress | None,
+) -> list[Path]:
     ending = next((end for end in ENDINGS if target.name.lower().endswith(end)), None)
     if ending is None:
         raise InputError(f"Maps are written as {', '.join(ENDINGS)}; not {target.name!r}.")

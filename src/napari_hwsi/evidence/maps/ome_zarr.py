@@ -33,9 +33,15 @@ def write_ome_zarr(
     mean of what is known. Labels: an image per scale, int32, of 1 + the row of the unit at a pixel; their
     properties hold scores and boxes, up to 20,000 units; ``tables`` holds those of all. Written in blocks of
     rows, so memory does not grow with the height of a slide; there whole, or not at all.
-    Raises InputError for maps that do not belong together, and OSError where nothing can be written.
+    Raises InputError for maps that do not belong together, and for a folder that holds something else:
+    it is left as it is; OSError where nothing can be written.
     """
     grid = pixels_for(maps, step_um)
+    if path.exists():
+        try:
+            read_ome_zarr(path)
+        except InputError as error:
+            raise InputError(f"{path} holds no maps of napari-hwsi. Choose another name.") from error
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
