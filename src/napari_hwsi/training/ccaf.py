@@ -10,11 +10,6 @@ other patches, and each must tell the vector that the patch encoder gives the pa
 
 from __future__ import annotations
 
-import argparse
-import csv
-import logging
-import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +28,7 @@ from ..encoders.pocket_network import PatchNetwork
 from ..encoders.weights import fill
 from ..slides import RGB
 from ..tissue import optical_density
+from .descent import descend, recipe_parser
 from .patches import PICTURES, SYNTHETIC, agreement, save
 from .scenes import shrunk, synthetic_slide, varied_places
 from .sources import read_picture
@@ -48,8 +44,6 @@ _STAINS = (
     [COLUMNS.index(name) for name in COLUMNS if name.startswith("haematoxylin") and name.endswith("_od")],
     [COLUMNS.index(name) for name in COLUMNS if name.startswith("eosin")],
 )
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,13 +69,7 @@ class Patches:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options = recipe_parser(__doc__).parse_args(arguments)
     file = options.out / "cells.npz"
     if not file.exists():
         pictures = (read_picture(options.data / picture.path) for picture in REAL)
@@ -157,34 +145,25 @@ def fit(
     heads = _Heads(network.width, vectors.shape[1])
     wanted = torch.from_numpy(vectors - vectors.mean(0))
     parameters = [*network.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.02)
     rng = np.random.default_rng(schedule.seed)
-    started, summed = time.perf_counter(), np.zeros(2)
-    with curve.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", "rate", "halves", "vector", "seconds"])
-        for step in range(1, schedule.steps + 1):
-            rate = schedule.rate * min(1, step / 20) * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            rows = rng.choice(len(vectors), min(schedule.patches, len(vectors)), replace=False)
-            halves = [network(cells, mask) for cells, mask in two_halves(patches, rows, rng)]
-            several = torch.from_numpy(np.diff(patches.offsets)[rows] > 1)
-            alike = agreement(*(heads.compared(half[several]) for half in halves))
-            guesses = [functional.cosine_similarity(heads.guessed(half), wanted[rows]) for half in halves]
-            parts = torch.stack([alike, _GUESSING * (1 - torch.cat(guesses).mean())])
-            optimizer.zero_grad()
-            torch.autograd.backward(parts.sum())
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            summed += parts.detach().numpy()
-            if step % _EVERY == 0 or step == schedule.steps:
-                values = summed / (step % _EVERY or _EVERY)
-                took = time.perf_counter() - started
-                table.writerow([step, f"{rate:.2e}", *(f"{v:.4f}" for v in values), f"{took:.0f}"])
-                file.flush()
-                logger.info("step %d: %s", step, " ".join(f"{v:.3f}" for v in values))
-                summed[:] = 0
+
+    def losses() -> Tensor:
+        rows = rng.choice(len(vectors), min(schedule.patches, len(vectors)), replace=False)
+        halves = [network(cells, mask) for cells, mask in two_halves(patches, rows, rng)]
+        several = torch.from_numpy(np.diff(patches.offsets)[rows] > 1)
+        alike = agreement(*(heads.compared(half[several]) for half in halves))
+        guesses = [functional.cosine_similarity(heads.guessed(half), wanted[rows]) for half in halves]
+        return torch.stack([alike, _GUESSING * (1 - torch.cat(guesses).mean())])
+
+    descend(
+        parameters,
+        losses,
+        steps=schedule.steps,
+        rate=schedule.rate,
+        names=("halves", "vector"),
+        curve=curve,
+        every=_EVERY,
+    )
     network.eval().requires_grad_(False)
 
 

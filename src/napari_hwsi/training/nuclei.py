@@ -12,8 +12,6 @@ tissue; with --from it goes on from those weights, and they vote.
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from ..cells.pocket import PocketSegmenter
 from ..cells.pocket_network import NucleusNetwork
 from ..slides import RGB
 from .batches import Prepared
+from .descent import recipe_parser
 from .fit import Schedule, fit
 from .sources import Picture, Source, mask_sources, picture_sources, synthetic_sources
 from .teacher import VIEWS, Labels, agreed, votes_of
@@ -63,19 +62,12 @@ THIRD = Schedule(450, 1e-3, (0.24, 0.22, 0.48, 0.06), seed=3, lower=True)
 _FEW_VIEWS = (0, 1, 2, 5)  # of each of the two that vote in round 2
 _ALONE, _BOTH = 0.65, 0.5  # share of the votes that makes a nucleus, of one segmenter and of two
 
-logger = logging.getLogger(__name__)
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
+    parser = recipe_parser(__doc__)
     parser.add_argument("--from", type=Path, dest="start", help="weights to go on from, with the last round")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(options.data, options.out, start=options.start)
 
 

@@ -10,11 +10,6 @@ such a picture what the descriptor measures in the undisturbed one.
 
 from __future__ import annotations
 
-import argparse
-import csv
-import logging
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..encoders.pocket_network import PatchNetwork
+from .descent import descend, recipe_parser
 from .scenes import Scenes, gather
 from .sources import Picture
 from .views import two_views
@@ -60,8 +56,6 @@ _GUESSING = 4.0  # weight of the measures
 _WARM_UP = 40  # steps
 _EVERY = 25  # steps, between two rows of the curve
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -78,13 +72,7 @@ class Schedule:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options = recipe_parser(__doc__).parse_args(arguments)
     train(options.data, options.out)
 
 
@@ -166,7 +154,6 @@ def fit(scenes: Scenes, schedule: Schedule, curve: Path) -> PatchNetwork:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
         {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=schedule.rate)
     lower = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
     def batch(rng: np.random.Generator, held_out: bool = False) -> tuple[Tensor, Tensor]:
@@ -184,34 +171,31 @@ def fit(scenes: Scenes, schedule: Schedule, curve: Path) -> PatchNetwork:
 
     held = batch(np.random.default_rng(10**6), held_out=True) if scenes.table["held_out"].any() else None
     rng = np.random.default_rng(schedule.seed)
-    started, summed = time.perf_counter(), np.zeros(2)
-    with curve.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        names = ("pairs", "measures")
-        table.writerow(["step", "rate", *names, *(f"check_{name}" for name in names), "seconds"])
-        for step in range(1, schedule.steps + 1):
-            share = step / schedule.steps
-            rate = schedule.rate * min(1, step / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            parts = losses(*batch(rng))
-            optimizer.zero_grad()
-            torch.autograd.backward(parts.sum())
-            optimizer.step()
-            summed += parts.detach().numpy()
-            if step % _EVERY == 0 or step == schedule.steps:
-                for module in (network, heads):
-                    module.eval()
-                with torch.no_grad():
-                    checked = losses(*held).tolist() if held else []
-                for module in (network, heads):
-                    module.train()
-                values = [*(summed / (step % _EVERY or _EVERY)), *checked]
-                took = time.perf_counter() - started
-                table.writerow([step, f"{rate:.2e}", *(f"{v:.4f}" for v in values), f"{took:.0f}"])
-                file.flush()
-                logger.info("step %d: %s", step, " ".join(f"{v:.3f}" for v in values))
-                summed[:] = 0
+
+    def checked() -> list[float]:
+        if held is None:
+            return []
+        for module in (network, heads):
+            module.eval()
+        with torch.no_grad():
+            values: list[float] = losses(*held).tolist()
+        for module in (network, heads):
+            module.train()
+        return values
+
+    names = ("pairs", "measures")
+    descend(
+        groups,
+        lambda: losses(*batch(rng)),
+        steps=schedule.steps,
+        rate=schedule.rate,
+        names=names,
+        curve=curve,
+        warm_up=_WARM_UP,
+        clip=None,
+        every=_EVERY,
+        check=([f"check_{name}" for name in names], checked),
+    )
     return network.eval()
 
 

@@ -10,11 +10,6 @@ each must tell what lies at a place of which it saw nothing.
 
 from __future__ import annotations
 
-import argparse
-import csv
-import logging
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +25,7 @@ from ..encoders.places import PlaceTransformer, codes_of
 from ..encoders.pocket_network import PatchNetwork
 from ..encoders.weights import fill
 from ..tissue import PER_SIDE
+from .descent import descend, recipe_parser
 from .maps import Layouts, Map, real
 from .patches import DYED, PICTURES, SYNTHETIC, agreement, save
 from .scenes import gather
@@ -41,8 +37,6 @@ _ASKED = 8  # places that are guessed, of each half
 _GUESSING = 2.0
 _EVERY = 20  # steps, between two rows of a curve
 _OFFSETS = ((0, 0), (8, 0), (0, 8), (8, 8))  # patches; where the regions of a map may begin
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,13 +66,7 @@ Draw = Callable[[np.random.Generator, int], Wholes]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options = recipe_parser(__doc__).parse_args(arguments)
     scenes = gather(options.out / "scenes", options.data, SYNTHETIC, PICTURES, DYED)
     file = options.out / "pocket.safetensors"
     network = fill(PatchNetwork(), load_file(file), str(file))
@@ -190,29 +178,20 @@ def fit(network: PlaceTransformer, draw: Draw, schedule: Schedule, curve: Path) 
     """
     heads = _Heads(network)
     parameters = [*network.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.02)
     rng = np.random.default_rng(schedule.seed)
-    started, summed = time.perf_counter(), np.zeros(2)
-    with curve.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", "rate", "halves", "places", "seconds"])
-        for step in range(1, schedule.steps + 1):
-            rate = schedule.rate * min(1, step / 20) * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            parts = _losses(network, heads, draw(rng, schedule.wholes), rng)
-            optimizer.zero_grad()
-            torch.autograd.backward(parts.sum())
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            summed += parts.detach().numpy()
-            if step % _EVERY == 0 or step == schedule.steps:
-                values = summed / (step % _EVERY or _EVERY)
-                took = time.perf_counter() - started
-                table.writerow([step, f"{rate:.2e}", *(f"{v:.4f}" for v in values), f"{took:.0f}"])
-                file.flush()
-                logger.info("step %d: %s", step, " ".join(f"{v:.3f}" for v in values))
-                summed[:] = 0
+
+    def losses() -> Tensor:
+        return _losses(network, heads, draw(rng, schedule.wholes), rng)
+
+    descend(
+        parameters,
+        losses,
+        steps=schedule.steps,
+        rate=schedule.rate,
+        names=("halves", "places"),
+        curve=curve,
+        every=_EVERY,
+    )
     network.eval().requires_grad_(False)
 
 
