@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
+from .arguments import command
+from .terminal import show
 
 LAYOUTS = ("release", "trident", "atlaspatch", "stamp", "clam", "slide2vec", "csv")
 _STORE = ".hwsi.zarr"
@@ -39,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(options: argparse.Namespace) -> dict[str, Any]:
     """Convert; returns what was done, as facts. Raises what reading and writing raise."""
-    from .hierarchy.foreign import features_of, open_features, write_features
-    from .hierarchy.hierarchy import open_result
-    from .slides import open_slide
+    from ..hierarchy.foreign import features_of, open_features, write_features
+    from ..hierarchy.hierarchy import open_result
+    from ..slides import open_slide
 
     if options.source.name.endswith(_STORE):
         given = ("layout", "slide", "mpp", "patch_px", "encoder", "name")
@@ -62,3 +64,17 @@ def convert(options: argparse.Namespace) -> dict[str, Any]:
         "written": [str(file) for file in written.files],
         "left_out": list(written.left_out),
     }
+
+
+def add(commands: Any) -> None:
+    """Describe the command."""
+    add_arguments(command(commands, "convert", run, "patch features from one tool's layout to another's"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit status."""
+    facts = convert(options)
+    if not options.json:
+        facts |= {name: "\n".ljust(23).join(facts[name]) or "nothing" for name in ("written", "left_out")}
+    show(options, facts)
+    return 0

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .progress import Progress
+from ..progress import Progress
+from .arguments import command
+from .terminal import Line, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def write(options: argparse.Namespace, progress: Progress | None = None) -> dict[str, Any]:
     """Write the maps; returns what was done, as facts. Raises what reading and writing raise."""
-    from .errors import HwsiError
-    from .evidence.maps import maps_of, write_maps
-    from .hierarchy import open_result
+    from ..errors import HwsiError
+    from ..evidence.maps import maps_of, write_maps
+    from ..hierarchy import open_result
 
     result = open_result(options.result)
     maps = maps_of(result, options.names)
@@ -62,3 +64,21 @@ def write(options: argparse.Namespace, progress: Progress | None = None) -> dict
         "files": [str(file) for file in files],
     }
     return facts | ({"note": note} if note else {})
+
+
+def add(commands: Any) -> None:
+    """Describe the command."""
+    add_arguments(command(commands, "maps", run, "scores over a slide, as images, tables and pictures"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit status."""
+    with Line() as line:
+        facts = write(options, line)
+    if options.json:
+        print_json(facts)
+    else:
+        print(f"{len(facts['maps'])} maps ({facts['values']} scores): {', '.join(facts['files'])}")
+        if "note" in facts:
+            print(facts["note"])
+    return 0

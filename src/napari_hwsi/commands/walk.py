@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .progress import Progress
+from ..progress import Progress
+from .arguments import command
+from .terminal import Line, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def walk_slide(options: argparse.Namespace, progress: Progress | None = None) -> dict[str, Any]:
     """Walk; returns the walk as plain values. Raises what :func:`~napari_hwsi.chat.walk.walk` raises."""
-    from .chat.walk import Budget, Walk, walk
-    from .errors import InputError
-    from .hierarchy import open_result
+    from ..chat.walk import Budget, Walk, walk
+    from ..errors import InputError
+    from ..hierarchy import open_result
 
     if options.go_on and options.keep is None:
         raise InputError("Say which walk to go on from: --keep FILE.")
@@ -56,4 +57,21 @@ def tell_walk(walked: dict[str, Any]) -> None:
     """Print a walk for a reader."""
     out = [f"{i:>3}. {line}" for i, line in enumerate(walked["lines"], 1)]
     out += ["", walked["answer"], "", f"The walk ended because {walked['ended']}. Research use only."]
-    sys.stdout.write("\n".join(out) + "\n")
+    print("\n".join(out))
+
+
+def add(commands: Any) -> None:
+    """Describe the command."""
+    add_arguments(command(commands, "walk", run, "let a vision model walk a slide and answer"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit status."""
+    with Line() as line:
+        walked = walk_slide(options, line)
+    if options.json:
+        del walked["lines"]
+        print_json(walked)
+    else:
+        tell_walk(walked)
+    return 0

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
-from .progress import Progress
+from ..errors import InputError
+from ..progress import Progress
+from .arguments import command
+from .terminal import Line, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def search(options: argparse.Namespace, progress: Progress | None = None) -> dict[str, Any]:
     """Find; returns what was found, as facts. Raises what :func:`~napari_hwsi.hierarchy.find` raises."""
-    from .hierarchy import Example, find, open_result
+    from ..hierarchy import Example, find, open_result
 
     like: Any = options.box
     if options.like is not None:
@@ -64,3 +66,19 @@ def lines_of(facts: dict[str, Any]) -> str:
     lines.append(f"{n} result{'' if n == 1 else 's'} searched.")
     lines += [f"left out: {name}: {reason}" for name, reason in facts["left_out"].items()]
     return "\n".join(lines)
+
+
+def add(commands: Any) -> None:
+    """Describe the command."""
+    add_arguments(command(commands, "find", run, "places like an example or a text, in results"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit status."""
+    with Line() as line:
+        facts = search(options, line)
+    if options.json:
+        print_json(facts)
+    else:
+        print(lines_of(facts))
+    return 0
