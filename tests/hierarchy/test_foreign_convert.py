@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import napari_hwsi as hwsi
-from napari_hwsi import convert
 from napari_hwsi.cli import main
+from napari_hwsi.commands import convert
 from napari_hwsi.hierarchy.foreign import LAYOUTS, write_features
 
 from .foreign import tiles

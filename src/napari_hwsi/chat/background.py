@@ -11,9 +11,12 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+Items: TypeAlias = queue.SimpleQueue[tuple[T] | None]
+"""What was made, each in a tuple; None when nothing more comes."""
 
 _LOOK_S = 0.1
 
@@ -24,12 +27,12 @@ def pull(source: Callable[[], AsyncIterator[T]], waiting: Callable[[], None]) ->
     ``waiting`` is called at least ten times a second; raising from it, or closing this
     generator, cancels the source and returns when it has let go of what it held.
     """
-    items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+    items: Items[T] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
 
     async def run() -> None:
         async for item in source():
-            items.put(item)
+            items.put((item,))
 
     task = loop.create_task(run())
 
@@ -41,16 +44,8 @@ def pull(source: Callable[[], AsyncIterator[T]], waiting: Callable[[], None]) ->
     thread = threading.Thread(target=work, name="napari-hwsi reply", daemon=True)
     thread.start()
     try:
-        while True:
-            waiting()
-            try:
-                item = items.get(timeout=_LOOK_S)
-            except queue.Empty:
-                continue
-            if item is None:
-                task.result()
-                return
-            yield item
+        yield from _received(items, waiting)
+        task.result()
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
@@ -67,7 +62,7 @@ def pull_computed(
     ``waiting`` is called at least ten times a second; raising from it, or closing this generator, calls
     ``stop`` and returns without waiting for the step in hand.
     """
-    items: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+    items: Items[T] = queue.SimpleQueue()
     failed: list[BaseException] = []
     left = threading.Event()
 
@@ -84,18 +79,23 @@ def pull_computed(
 
     threading.Thread(target=work, name="napari-hwsi answer", daemon=True).start()
     try:
-        while True:
-            waiting()
-            try:
-                item = items.get(timeout=_LOOK_S)
-            except queue.Empty:
-                continue
-            if item is None:
-                break
-            yield item[0]
+        yield from _received(items, waiting)
     finally:
         left.set()
         if stop is not None:
             stop()
     if failed:
         raise failed[0]
+
+
+def _received(items: Items[T], waiting: Callable[[], None]) -> Iterator[T]:
+    """Yield what comes until nothing more does, calling ``waiting`` in between."""
+    while True:
+        waiting()
+        try:
+            item = items.get(timeout=_LOOK_S)
+        except queue.Empty:
+            continue
+        if item is None:
+            return
+        yield item[0]
