@@ -8,6 +8,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from napari_hwsi.hierarchy import analyze, default_store
 from napari_hwsi.hierarchy.fused import PER_REGION
@@ -53,7 +54,7 @@ def test_fusing_in_the_window(
     assert len(shown.features) == len(fused.cells)
     first = fused.most_attended[0]
     assert shown.features["share"][first] == fused.shares.max()
-    steps = score_classes(fused.shares)
+    steps = score_classes(rankdata(fused.shares))
     np.testing.assert_array_equal(shown.colormap.classes_of(shown.features["index"].to_numpy()), steps + 1)
     middle = fused.cells.centroids[first] - 0.5
     assert shown.get_value(layer.data_to_world(middle), world=True)[1] == shown.features["index"][first]

@@ -18,6 +18,7 @@ from napari.layers import Labels as LabelsLayer
 from napari.layers import Points as PointsLayer
 from napari.layers import Shapes as ShapesLayer
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from ..cells import CellIndex, Editable
 from ..errors import InputError
@@ -263,12 +264,12 @@ def correction_data(part: Editable) -> LayerData:
 def attention_data(
     slide: Slide, cells: Cells, shares: NDArray[np.float32], sets: NDArray[np.int64]
 ) -> LayerData:
-    """Return the layer of nuclei coloured by their share of attention (viridis), with their table.
+    """Return the layer of nuclei coloured by the rank of their share of attention (viridis), with their table.
 
-    shares: (N,); sets: (N,), which of the fused sets each is in. Raises ResolutionError without mpp.
+    By rank, because a few nuclei with large shares would leave all others in one colour. shares: (N,); sets: (N,), which of the fused sets each is in. Raises ResolutionError without mpp.
     """
     labels = np.arange(1, len(cells) + 1, dtype=np.int32)
-    classes = np.append(0, score_classes(shares) + 1 if len(cells) else []).astype(np.uint8)
+    classes = np.append(0, score_classes(rankdata(shares)) + 1 if len(cells) else []).astype(np.uint8)
     kwargs = {
         "multiscale": True,
         "opacity": 1.0,

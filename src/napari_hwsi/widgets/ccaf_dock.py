@@ -195,8 +195,8 @@ def in_words(fused: FusedCells) -> str:
     """Return what was fused, and what the colours mean."""
     sets = f"{len(fused.sets):,} patches" if len(fused.sets) > 1 else "one set"
     return (
-        f"{len(fused.cells):,} nuclei fused in {sets}. Colour: share of each nucleus in the attention of its "
-        f"set, {fused.shares.min():.3g} to {fused.shares.max():.3g}."
+        f"{len(fused.cells):,} nuclei fused in {sets}. Colour: rank of the share of each nucleus in the "
+        f"attention of its set, from {fused.shares.min():.3g} to {fused.shares.max():.3g}."
     )
 
 
