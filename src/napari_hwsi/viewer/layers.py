@@ -264,9 +264,10 @@ def correction_data(part: Editable) -> LayerData:
 def attention_data(
     slide: Slide, cells: Cells, shares: NDArray[np.float32], sets: NDArray[np.int64]
 ) -> LayerData:
-    """Return the layer of nuclei coloured by the rank of their share of attention (viridis), with their table.
+    """Return the layer of nuclei coloured by the rank of their share of attention, with their table.
 
-    By rank, because a few nuclei with large shares would leave all others in one colour. shares: (N,); sets: (N,), which of the fused sets each is in. Raises ResolutionError without mpp.
+    By rank, because a few nuclei with large shares would leave all others in one colour of viridis. shares:
+    (N,); sets: (N,), which of the fused sets each is in. Raises ResolutionError without mpp.
     """
     labels = np.arange(1, len(cells) + 1, dtype=np.int32)
     classes = np.append(0, score_classes(rankdata(shares)) + 1 if len(cells) else []).astype(np.uint8)
