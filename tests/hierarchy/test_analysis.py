@@ -134,7 +134,7 @@ def test_no_nucleus_is_counted_twice_at_a_seam(result: hwsi.Hierarchy) -> None:
     shared = shapely.area(shapely.intersection(a, b))
     assert (shared <= 0.31 * np.minimum(shapely.area(a), shapely.area(b))).all()
     box = (y, x, y + PIECE, x + PIECE)
-    at_once = segment_cells(result.slide, box=box, segmenter="classical")
+    at_once = segment_cells(result.slide, box=box)
     assert len(here) == pytest.approx(len(at_once), rel=0.03)
 
 

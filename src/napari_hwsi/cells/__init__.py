@@ -12,7 +12,16 @@ from .packaged import PackagedSegmenter
 from .pocket import PocketSegmenter
 from .seams import resolve_seams
 from .segment import segment_cells, segment_owned
-from .segmenter import NetworkSegmenter, Offer, Segmentation, Segmenter, find_segmenter, offered, segmenters
+from .segmenter import (
+    NetworkSegmenter,
+    Offer,
+    Segmentation,
+    Segmenter,
+    find_segmenter,
+    offered,
+    segmenters,
+    unverified,
+)
 from .tiles import TILE_PX, no_cells
 
 __all__ = [
@@ -43,6 +52,7 @@ __all__ = [
     "segment_owned",
     "segmenters",
     "trace",
+    "unverified",
     "write_cells",
     "write_objects",
 ]

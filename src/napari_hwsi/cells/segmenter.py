@@ -134,6 +134,12 @@ def offered(segmenter: str) -> Offer:
     return segmenters[name]
 
 
+def unverified(segmenter: str) -> str:
+    """Return a sentence on what could not be tried of a segmenter, by its name; '' where all was."""
+    doubt = segmenters[segmenter].unverified if segmenter in segmenters else ""
+    return f"Unverified of the segmenter “{segmenter}”: {doubt}." if doubt else ""
+
+
 def find_segmenter(segmenter: str | Segmenter | None = None, device: str = "auto") -> Segmenter:
     """Return a segmenter by ``name`` or ``name:source``; None is the best that ships.
 

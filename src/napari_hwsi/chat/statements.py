@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
+from ..cells import unverified
 from ..evidence import Evidence, ScaleName
 from ..units import Box, box_size_um
 from .facts import AREA, DIAMETER, ELONGATION, EOSIN, PERIMETER, SPACING, STAIN, Facts, Nucleus, PatchPlace
@@ -174,6 +175,8 @@ def _types(facts: Facts, name: str) -> Iterator[Statement]:
     yield f"Of the {nuclei(n)} in {facts.name}, the segmenter calls {_listed(shares)}."
     for kind, count in named.items():
         yield _of_view(facts, count, f"{count:,} of {nuclei(n)} are called {kind}")
+    if doubt := unverified(facts.result.segmenter):
+        yield doubt
 
 
 def _tissue(facts: Facts, _: str) -> Iterator[Statement]:

@@ -67,9 +67,9 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "pocket": Profile(
         name="pocket",
-        version="3",
+        version="4",
         encoder="pocket",
-        segmenter="classical",
+        segmenter="pocket",
         phrases=(
             "crowded nuclei",
             "large dark nuclei",

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...cells import unverified
 from ...errors import HwsiError, InputError
 from ...hierarchy import Hierarchy, find
 from ...progress import Progress, tell
@@ -264,7 +265,8 @@ class _Walker:
             for i in largest
             if self._fractions(cells.centroids[i])
         ]
-        return f"{len(cells)} nuclei ({kinds}). The largest: {'; '.join(told)}."
+        doubt = unverified(self.result.segmenter) if len(cells.type_names) > 1 else ""
+        return f"{len(cells)} nuclei ({kinds}). The largest: {'; '.join(told)}. {doubt}".rstrip()
 
     def _similar(self, box: Box) -> str:
         found = find(self.result, box, count=_SIMILAR)
