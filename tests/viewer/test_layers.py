@@ -10,13 +10,11 @@ import pytest
 from skimage.color import rgb2lab
 
 from napari_hwsi.cells import CellIndex, Cells
-from napari_hwsi.evidence import Evidence
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.tissue import TissueMask
-from napari_hwsi.viewer import active_slide, active_slide_layer, show_evidence, show_slide, slide_layers
+from napari_hwsi.viewer import active_slide, active_slide_layer, show_slide, slide_layers
 from napari_hwsi.viewer.colours import colouring, rgba, type_colours
 from napari_hwsi.viewer.layers import cells_data, replace_scale, show, tissue_data
-from napari_hwsi.viewer.outlines import highlight
 from napari_hwsi.viewer.raster import OKABE_ITO, draw_cells, draw_squares, pyramid, score_classes
 from napari_hwsi.viewer.state import part_layer
 
@@ -127,44 +125,6 @@ def test_parts_are_replaced_not_piled_up(make_napari_viewer: Callable[..., napar
     assert len(viewer.layers) == 2
     assert part_layer(viewer, slide, "cells") is second
     assert (second.visible, second.opacity) == (False, 0.3)
-
-
-def test_evidence_is_outlined_and_numbered(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
-    viewer = make_napari_viewer()
-    layer = show_slide(viewer, slide_of(500, 500))
-    places = [
-        Evidence("patch", (100, 50, 150, 90), 0.5, "filter", "first"),
-        Evidence("region", (0, 0, 500, 500), None, "measurement", "second"),
-    ]
-    outlines = show_evidence(viewer, layer, places)
-    corner = outlines.data_to_world(outlines.data[0][0])
-    np.testing.assert_allclose(corner, layer.data_to_world((99.5, 49.5)))
-    assert outlines.features["rank"].tolist() == [1, 2]
-    assert outlines.features["note"].tolist() == ["first", "second"]
-    highlight(outlines, 1)
-    assert outlines.edge_width[1] > outlines.edge_width[0]
-    for zoom in (0.1, 1.0, 7.0):  # as thick on the screen at any zoom
-        viewer.scene.camera.zoom = zoom
-        assert outlines.edge_width[0] * 0.5 * zoom == pytest.approx(3, rel=0.4)
-    assert outlines.edge_width[1] > outlines.edge_width[0]
-    assert len(show_evidence(viewer, layer, places[:1]).data) == 1
-    assert len(show_evidence(viewer, layer, []).data) == 0
-    assert len(viewer.layers) == 2
-
-
-def test_evidence_numbers_stand_within_their_boxes(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
-    viewer = make_napari_viewer()
-    layer = show_slide(viewer, slide_of(500, 500))
-    view = Evidence("region", (0, 0, 500, 500), None, "measurement", "the view")
-    nucleus = Evidence("cell", (100, 50, 110, 60), 40.0, "measurement", "a nucleus")
-    viewer.scene.camera.zoom = 2.0
-    outlines = show_evidence(viewer, layer, [view, nucleus])
-    for zoom in (2.0, 4.0):  # as far in on the screen at any zoom
-        viewer.scene.camera.zoom = zoom
-        down, right = outlines.text.translation * 0.5 * zoom
-        assert 26 < down < 50  # screen pixels; the number is 26 high
-        assert 0 < right < 10
-    assert not show_evidence(viewer, layer, [nucleus]).text.translation.any()  # it would hide the nucleus
 
 
 def test_mpp_given_later_places_all_layers_anew(make_napari_viewer: Callable[..., napari.Viewer]) -> None:

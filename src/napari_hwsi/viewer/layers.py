@@ -22,7 +22,6 @@ from scipy.stats import rankdata
 
 from ..cells import CellIndex, Editable
 from ..errors import InputError
-from ..evidence import Evidence
 from ..slides import Slide
 from ..tissue import CLASSES, PATCH_PX, PER_SIDE, TissueMask
 from ..units import Box
@@ -38,7 +37,7 @@ from .nuclei import (
     nuclei_of,
     set_aside,
 )
-from .outlines import keep_thickness, thickness
+from .outlines import keep_thickness
 from .preferences import apply_cache_size
 from .raster import (
     LookupColormap,
@@ -79,9 +78,6 @@ UNIT = "micrometer"
 _PATCH_SIDE = 128  # base px of a drawn patch: 1 µm each
 _FEATURES_COLOUR = "#56B4E9"
 _POINT_UM = 6.0
-_MOST_NUMBERED = 100  # more numbers cover each other, and napari takes their number squared to write them
-_MOST_ANSWERS, _ANSWER_NAME = 5, 40  # whose places have layers; letters of their names
-_EVIDENCE_COLOUR = "#00E5FF"  # no stain is cyan
 _CONTOURS = {
     "attention": 1,
     "patches": 3,
@@ -97,7 +93,6 @@ _TITLES: dict[Part, str] = {
     "aside": ASIDE,
     "attention": "Nuclei by attention",
     "centroids": "Nucleus centroids",
-    "evidence": "Evidence",
     "correction": "Nuclei being corrected",
 }
 
@@ -305,32 +300,6 @@ def centroids_data(nuclei: Nuclei) -> LayerData:
     return cells.centroids - 0.5, kwargs, "points"
 
 
-def evidence_data(slide: Slide, evidence: Sequence[Evidence]) -> LayerData:
-    """Return the layer of what an answer rests on: outlines numbered 1 to n in the answer's order."""
-    boxes = np.array([place.box for place in evidence], float).reshape(-1, 4)
-    table = pd.DataFrame(
-        {
-            "rank": np.arange(1, len(evidence) + 1),
-            "scale": [place.scale for place in evidence],
-            "source": [place.source for place in evidence],
-            "score": [np.nan if place.score is None else place.score for place in evidence],
-            "note": [place.note for place in evidence],
-        }
-    )
-    kwargs: dict[str, Any] = {
-        "shape_type": "rectangle",
-        "face_color": "transparent",
-        "edge_color": _EVIDENCE_COLOUR,
-        "opacity": 1.0,
-        **placing(slide),
-    }
-    if len(evidence):
-        kwargs["features"] = table
-    if 0 < len(evidence) <= _MOST_NUMBERED:
-        kwargs["text"] = {"string": "{rank}", "color": _EVIDENCE_COLOUR, "size": 16, "anchor": "upper_left"}
-    return rectangles(boxes), _kwargs(slide, "evidence", kwargs), "shapes"
-
-
 def result_data(result: Hierarchy | FeatureHierarchy, slide: Slide) -> list[LayerData]:
     """Return the layers of what a result holds so far, bottom first."""
     from ..hierarchy import FeatureHierarchy
@@ -434,33 +403,6 @@ def show_result(
         layer.metadata[RESULT] = result
     for one in result_data(result, slide) if data is None else data:
         show(viewer, one)
-
-
-def show_evidence(
-    viewer: ViewerModel, layer: Layer, evidence: Sequence[Evidence], answer: str = ""
-) -> ShapesLayer:
-    """Outline what an answer rests on, in a layer of its own; those of other answers on the slide are hidden.
-
-    answer: what the layer is known by, such as the question; the layers of the last five are kept.
-    """
-    slide = slide_of(layer)
-    assert slide is not None
-    data = evidence_data(slide, evidence)
-    data[1]["metadata"][ANSWER] = answer
-    if len(evidence) > _MOST_NUMBERED:  # drawn once, at the width they have now
-        data[1]["edge_width"] = thickness(viewer.scene.camera.zoom, data[1]["scale"])
-    if answer:
-        data[1]["name"] = f"{data[1]['name']}: {answer[:_ANSWER_NAME]}"
-    shown = show(viewer, data)
-    others = [each for each in layers_on(viewer, slide) if each.metadata.get(PART) == "evidence"]
-    others.remove(shown)
-    for other in others[: max(0, len(others) - _MOST_ANSWERS + 1)]:
-        viewer.layers.remove(other)
-    for other in others:
-        other.visible = False
-        other.metadata.pop(HIDDEN, None)
-    shown.visible = not shown.metadata.get(HIDDEN, False)
-    return shown
 
 
 def replace_scale(viewer: ViewerModel, slide: Slide) -> None:

@@ -20,14 +20,12 @@ def keep_thickness(viewer: ViewerModel, layer: Shapes) -> None:
     """Set the width of a layer's outlines by the zoom, now and, unless they are many, whenever it changes."""
     camera, layers, known = viewer.scene.camera, viewer.layers, weakref.ref(layer)
     _fit(layer, camera.zoom)
-    if len(layer.data) > _MANY:
-        return
 
     def on_zoom(event: Any) -> None:
         layer = known()
         if layer is None or layer not in layers:
             camera.events.zoom.disconnect(on_zoom)
-        else:
+        elif len(layer.data) <= _MANY:
             _fit(layer, camera.zoom)
 
     camera.events.zoom.connect(on_zoom)
@@ -36,6 +34,12 @@ def keep_thickness(viewer: ViewerModel, layer: Shapes) -> None:
 def thickness(zoom: float, scale: Any) -> float:
     """Return how wide an outline is in the pixels of a layer of this scale."""
     return float(_THICK_PX / zoom / np.mean(scale[-2:]))
+
+
+def draw_thin(viewer: ViewerModel, layer: Shapes) -> None:
+    """Draw all outlines of a layer as thick as this zoom wants, none of them thicker."""
+    layer.metadata[_HIGHLIGHT] = None
+    _set(layer, thickness(viewer.scene.camera.zoom, layer.scale))
 
 
 def highlight(layer: Shapes, row: int | None) -> None:

@@ -12,7 +12,8 @@ from ..evidence import Evidence
 from ..progress import Progress
 from ..slides import Slide
 from ..units import Box
-from .layers import show_evidence, show_result
+from .evidence import show_evidence
+from .layers import show_result
 from .region import fly_to, require_visible_box, visible_box
 from .results import result_for
 from .state import active_slide, active_slide_layer, require_slide_layer, result_of

@@ -16,7 +16,8 @@ from ..chat.conversations import Conversation
 from ..chat.suggestions import suggestions
 from ..errors import HwsiError
 from ..slides import Slide
-from ..viewer.layers import show_evidence, show_result
+from ..viewer.evidence import show_evidence
+from ..viewer.layers import show_result
 from ..viewer.outlines import highlight
 from ..viewer.region import fly_to
 from ..viewer.state import part_layer, require_slide_layer, result_of, slide_layers, slide_of
