@@ -191,9 +191,7 @@ def test_another_pixel_size_is_not_answered_from_the_old_result(cmu: Path, tmp_p
 
 
 def test_cells_and_analyze_find_the_same(piece: Path, tmp_path: Path) -> None:
-    found = json.loads(
-        run("cells", piece, "-o", tmp_path / "c.parquet", "--segmenter", "classical", "--json").stdout
-    )["cells"]
+    found = json.loads(run("cells", piece, "-o", tmp_path / "c.parquet", "--json").stdout)["cells"]
     analysed = json.loads(run("analyze", piece, "--store", tmp_path / "r.hwsi.zarr", "--json").stdout)[
         "cells"
     ]
