@@ -76,7 +76,7 @@ def test_choices_are_told_when_asked_for(server: Any, result: Hierarchy) -> None
 def test_too_many_and_none(result: Hierarchy) -> None:
     with pytest.raises(InputError, match="max_calls=") as caught:
         occlude(result, "How many nuclei?", VIEW, max_calls=2)
-    assert "scale='region'" in str(caught.value)
+    assert "or regions" in str(caught.value)
     with pytest.raises(InputError, match="No patch with tissue"):
         occlude(result, "How many nuclei?", (0, 0, 40, 40))
 
@@ -85,7 +85,7 @@ def test_a_stop_stops_all_that_are_asked(server: Any, result: Hierarchy) -> None
     server.behave = server.says("Dense.")
 
     def stop(step: Step) -> None:
-        if step.what == "answer" and len(server.requests) > 1:
+        if step.what == "occlusion" and len(server.requests) > 1:
             server.behave = lambda connection: connection.wait_until_closed(5)
             raise Cancelled("Stopped.")
 

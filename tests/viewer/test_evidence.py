@@ -91,6 +91,7 @@ def test_a_new_answer_takes_the_layer_of_the_oldest(
     # An earlier answer comes back as it was, and one whose places have grown shows them all.
     assert show_evidence(viewer, layer, places(3, 5), "question 5") is layers[0]
     assert len(layers[0].data) == 3
+    assert viewer.layers[-1] is layers[0]
     assert [each.visible for each in layers] == [True] + [False] * 4
     grown = show_evidence(viewer, layer, places(6, 5), "question 5")
     assert grown is layers[0]

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,6 +19,7 @@ from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QEnterEvent, QImage
 
+from napari_hwsi.chat import units_of
 from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.viewer import fly_to, result_of, show_slide, visible_box
 from napari_hwsi.viewer.state import PART, part_layer
@@ -204,6 +206,39 @@ def test_stop_within_a_second(dock: AskDock, analysed: Slide, qtbot, serve: Any)
     so_far = turn.text.text()
     qtbot.wait(300)
     assert turn.text.text() == so_far
+
+
+def test_leaving_out_waits_for_consent_and_stops(
+    dock: AskDock, viewer: napari.Viewer, analysed: Slide, qtbot, serve: Any
+) -> None:
+    server = serve("Dense.")
+    dock.answerer_box.use_server(server.url, "tiny-vl")
+    with qtbot.waitSignal(dock.answered, timeout=60000):
+        dock.ask("What is this?")
+    (turn,) = dock.talk.turns
+    turn.answer = replace(turn.answer, where="remote")  # as of another machine
+    dock.again.leave_out(turn, "patch")
+    qtbot.waitUntil(lambda: turn.check.send_button.isVisibleTo(turn), timeout=60000)
+    qtbot.waitUntil(lambda: not dock.task.busy, timeout=60000)
+    (view,) = turn.check.views
+    before, without = shown_pixels(turn.picture).astype(int), shown_pixels(view)
+    assert without.shape == before.shape
+    changed = (without != before).any(2)
+    assert 0 < changed.mean() < 1
+    assert (without[changed] == without[changed][0]).all()
+    assert len(server.bodies) == 1  # nothing more was sent
+    with qtbot.waitSignal(dock.checked, timeout=60000):
+        qtbot.mouseClick(turn.check.send_button, Qt.MouseButton.LeftButton)
+    assert len(server.bodies) == 1 + len(units_of(turn.answer, "patch"))
+    assert "0 of" in turn.check.occlusion.text()  # it says the same of anything
+    server.pieces, server.pause = ["word "] * 200, 0.1
+    sent = len(server.bodies)
+    turn.answer = replace(turn.answer, where="local")
+    dock.again.leave_out(turn, "patch")
+    qtbot.waitUntil(lambda: len(server.bodies) > sent, timeout=60000)
+    dock.task.cancel_button.click()
+    assert not dock.task.busy
+    assert server.broken_off.wait(2)
 
 
 def test_server_that_is_not_there(dock: AskDock, analysed: Slide, qtbot) -> None:

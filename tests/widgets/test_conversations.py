@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from qtpy.QtPdf import QPdfDocument
 
 from napari_hwsi.chat import Answer
 from napari_hwsi.chat.conversations import conversations_file
-from napari_hwsi.evidence import Change, Dependence, Evidence
-from napari_hwsi.slides import Slide
+from napari_hwsi.evidence import Dependence, Evidence
+from napari_hwsi.hierarchy import analyze, default_store
+from napari_hwsi.slides import Slide, slide_from_array
 from napari_hwsi.viewer import fly_to, result_of, show_slide
 from napari_hwsi.viewer.nuclei import nuclei_on
+from napari_hwsi.viewer.state import PART, part_layer
+from napari_hwsi.widgets.again import OTHER, PATCHES
 from napari_hwsi.widgets.ask_dock import AskDock
 from napari_hwsi.widgets.history import REPORT
 from napari_hwsi.widgets.scope import SELECTED
-from napari_hwsi.widgets.talk import CHECK, COPY, EDIT, MOST_CHIPS, Turn
+from napari_hwsi.widgets.talk import CHECK, COPY, EDIT, MORE, MOST_CHIPS, Turn
 
 LEFT = Qt.MouseButton.LeftButton
 WAIT = 120_000
@@ -89,6 +93,64 @@ def test_a_conversation_from_first_click_to_paper(
     assert page.width() > 500
 
 
+def choose(dock: AskDock, turn: Turn, qtbot: Any, *words: str) -> None:
+    """Click a turn's More, then the entries of its menu, one within the other."""
+    qtbot.mouseClick(turn.buttons[MORE], LEFT)
+    menu = dock.again.menu
+    for word in words:
+        qtbot.waitUntil(menu.isVisible, timeout=WAIT)
+        (action,) = [each for each in menu.actions() if each.text() == word]
+        inner = action.menu()
+        qtbot.mouseClick(menu, LEFT, pos=menu.actionGeometry(action).center())
+        menu = inner
+
+
+def test_what_an_answer_rests_on(dock: AskDock, viewer: napari.Viewer, analysed: Slide, qtbot: Any) -> None:
+    turn = ask(dock, "How many nuclei are in this view?", qtbot)
+    before = list(turn.answer.evidence)
+    for _ in range(2):  # the second time in the place of the first
+        with qtbot.waitSignal(dock.checked, timeout=WAIT) as got:
+            choose(dock, turn, qtbot, PATCHES)
+        found = got.args[0].evidence[len(before) :]
+        assert list(got.args[0].evidence[: len(before)]) == before
+        assert {(place.source, place.scale) for place in found} == {("occlusion", "patch")}
+        assert [chip.place for chip in turn.chips] == before + list(found)
+        assert f"{len(found)} of {len(found)} patches change the answer" in turn.check.occlusion.text()
+        assert len(part_layer(viewer, analysed, "evidence").data) == len(turn.evidence)
+    (layer,) = [each for each in viewer.layers if each.metadata.get(PART) == "occlusion"]
+    assert layer.colorbar.visible
+    assert viewer.layers[-1] is part_layer(viewer, analysed, "evidence")  # not covered by the map
+    for place in found:  # each patch has its score on the map
+        y, x = (place.box[0] + place.box[2]) / 2, (place.box[1] + place.box[3]) / 2
+        assert layer.get_value(dock.layer.data_to_world((y, x)), world=True) == pytest.approx(place.score)
+    file = conversations_file(result_of(dock.layer))
+    qtbot.waitUntil(lambda: file.read_text().count('"occlusion"') == len(found), timeout=WAIT)
+
+
+def test_checked_with_another_slide(
+    dock: AskDock, viewer: napari.Viewer, analysed: Slide, qtbot: Any
+) -> None:
+    turn = ask(dock, "How many nuclei are in this view?", qtbot)
+    other = slide_from_array(analysed.read((300, 200), (300, 260)), mpp=analysed.mpp, name="other")
+    skin = dock.layer
+    show_slide(viewer, other)
+    viewer.layers.selection.active = skin
+    choose(dock, turn, qtbot, OTHER, "other")
+    qtbot.waitUntil(lambda: "other is not analysed yet" in dock.task.words.text(), timeout=WAIT)
+    result = analyze(other, default_store(other))
+    with qtbot.waitSignal(dock.checked, timeout=WAIT) as got:
+        choose(dock, turn, qtbot, OTHER, "other")
+    (trial,) = got.args[0].dependence.trials
+    assert "another slide at" in trial.what
+    y0, y1, x0, x1 = map(int, re.findall(r"\d+", trial.what))
+    assert f"{len(result.cells.in_box((y0, x0, y1, x1))):,} nuclei" in trial.text
+    with qtbot.waitSignal(dock.checked, timeout=WAIT) as got:
+        dock.again.check(turn, result.path)
+    assert got.args[0].dependence.trials == (trial,)
+    dock.again.check(turn, default_store(analysed))
+    qtbot.waitUntil(lambda: "of the same slide" in dock.task.words.text(), timeout=WAIT)
+
+
 def test_kept_over_a_restart(
     dock: AskDock, analysed: Slide, make_napari_viewer: Callable[..., napari.Viewer], qtbot: Any
 ) -> None:
@@ -128,11 +190,12 @@ def test_a_remote_check_waits_for_consent(qtbot: Any) -> None:
     from napari_hwsi.chat import Picture
 
     seen = Picture(np.full((40, 40, 3), 90, np.uint8), (0, 0, 40, 40), (0.5, 0.5))
-    pictures = [(Change("nothing"), None), (Change("shuffled"), seen), (Change("unchanged"), seen)]
-    turn.check.show_pictures(pictures, True)
+    agreed: list[bool] = []
+    turn.check.show_pictures([("nothing", None), ("shuffled", seen)], lambda: agreed.append(True))
     assert len(turn.check.views) == 2
-    with qtbot.waitSignal(turn.check.agreed, timeout=1000):
-        qtbot.mouseClick(turn.check.send_button, LEFT)
+    assert not agreed
+    qtbot.mouseClick(turn.check.send_button, LEFT)
+    assert agreed
     assert not turn.check.send_button.isVisibleTo(turn)
     turn.check.show_dependence(Dependence((), ("without the image: refused.",)))
     assert "not found out" in turn.check.verdict.text()

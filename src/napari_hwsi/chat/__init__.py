@@ -7,7 +7,7 @@ from .check import check, planned
 from .endpoint import list_models, sees_pictures
 from .facts import Facts, measure
 from .keys import KEY_VARIABLE, keep_key
-from .occlude import occlude
+from .occlude import occlude, occlude_answer, units_of
 from .picture import Picture, picture, picture_of, picture_under
 from .repeat import repeat
 from .server import ChatServer
@@ -32,10 +32,12 @@ __all__ = [
     "list_models",
     "measure",
     "occlude",
+    "occlude_answer",
     "picture",
     "picture_of",
     "picture_under",
     "planned",
     "repeat",
     "sees_pictures",
+    "units_of",
 ]

@@ -32,7 +32,7 @@ def check(
     other: another slide's result, to take the other image from; else the farthest tissue of the same slide.
     At most ``max_calls`` questions and ``seconds`` are spent; what is left then, or refused by the answerer,
     is told in ``left_out``. ``ask(…, check=True)`` puts the same into ``answer.dependence``.
-    Raises InputError for an answer that was read from a file, and Cancelled.
+    Raises InputError for an answer that was read from a file, or an ``other`` of the same slide; Cancelled.
     """
     asked = asked_of(answer)
     by = answerer(answer.answerer)
@@ -58,9 +58,11 @@ def planned(
     """Return the changes that :func:`check` tries, in its order, and what it cannot try, in sentences.
 
     :func:`~napari_hwsi.chat.picture_under` gives the picture that a server would be sent for each. by: who
-    is asked. Raises InputError for an answer that was read from a file.
+    is asked. Raises InputError for an answer that was read from a file, or an ``other`` of the same slide.
     """
     asked = asked_of(answer)
+    if other is not None and other.slide_facts["fingerprint"] == asked.result.slide_facts["fingerprint"]:
+        raise InputError(f"{other.path} is a result of the same slide. Choose another slide's.")
     by = by or answerer(answer.answerer)
     changes: list[Change] = []
     left_out: list[str] = []
@@ -70,7 +72,9 @@ def planned(
         left_out.append("without the image: this answerer only measures it.")
     if "elsewhere" in by.changes:
         there = _elsewhere(asked, None if answer.box == asked.result.grid.extent else asked.box, by, other)
-        if there is None:
+        if there is None and other is not None:
+            left_out.append("with another slide: nothing of this size is analysed on it.")
+        elif there is None:
             left_out.append("with another place: there is none like it. Another slide's result can be given.")
         else:
             changes.append(there)

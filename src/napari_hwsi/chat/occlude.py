@@ -21,6 +21,7 @@ from .answer import Answer, Asked
 from .answerers import Answerer, Likelihoods
 from .answerers import answerer as answerer_named
 from .ask import ask
+from .check import asked_of
 from .citations import without_citations
 
 MAX_CALLS = 256
@@ -47,24 +48,54 @@ def occlude(
     text. Raises InputError for more units than ``max_calls``, none, or an answerer that cannot leave out a
     part; and what :func:`~napari_hwsi.ask` raises.
     """
-    by = answerer_named(answerer)
-    if "without" not in by.changes:
-        raise InputError(f"{by.name} cannot answer without a part of the image.")
+    _able(answerer_named(answerer))
     answer = ask(result, question, box, answerer, history, choices=True, progress=progress)
-    assert answer.asked is not None  # it was just asked
-    boxes = _units(result, scale, answer.box)
+    return occlude_answer(answer, scale, max_calls=max_calls, batch=batch, progress=progress)
+
+
+def occlude_answer(
+    answer: Answer,
+    scale: UnitScale = "patch",
+    *,
+    max_calls: int = MAX_CALLS,
+    batch: int = 8,
+    progress: Progress | None = None,
+) -> Occlusion:
+    """Return how much an answer that was given changes without each unit, as :func:`occlude` does.
+
+    For a server, log-probabilities are scored where the answer was asked for with ``choices``. Raises
+    InputError as :func:`occlude` does, and for an answer that was read from a file.
+    """
+    asked = asked_of(answer)
+    by = _able(answerer_named(answer.answerer))
+    boxes = units_of(answer, scale, max_calls)
+    scorer = _Scorer(by, answer, asked, batch, progress)
+    scores = occlusion(boxes, scorer, batch=batch, progress=scorer.tell)
+    return Occlusion(answer.question, answer.text, scale, boxes, scores, scorer.measure)
+
+
+def units_of(answer: Answer, scale: UnitScale, max_calls: int = MAX_CALLS) -> NDArray[np.int64]:
+    """Return the units that are left out of an answer's image, int64 (N, 4), level-0 px.
+
+    Raises InputError for none, more than ``max_calls``, or an answer that was read from a file.
+    """
+    boxes = _units(asked_of(answer).result, scale, answer.box)
     if not len(boxes):
         raise InputError(f"No {scale} with tissue is analysed there, so none can be left out.")
     if len(boxes) > max_calls:
-        bigger = " or scale='region'" if scale == "patch" else ""
-        units = "patches" if scale == "patch" else "regions"
+        units, bigger = ("patches", ", or regions") if scale == "patch" else ("regions", "")
         raise InputError(
-            f"There are {len(boxes)} {units} to leave out and {max_calls} calls are allowed. "
-            f"Take a smaller box{bigger}, or allow max_calls={len(boxes)}."
+            f"There are {len(boxes)} {units} to leave out, and at most {max_calls} are, a question each. "
+            f"Take a smaller part of the slide{bigger}, or allow max_calls={len(boxes)}."
         )
-    scorer = _Scorer(by, answer, answer.asked, batch, progress)
-    scores = occlusion(boxes, scorer, batch=batch, progress=progress)
-    return Occlusion(question, answer.text, scale, boxes, scores, scorer.measure)
+    return boxes
+
+
+def _able(by: Answerer) -> Answerer:
+    """Return an answerer that can leave out a part. Raises InputError for another."""
+    if "without" not in by.changes:
+        raise InputError(f"{by.name} cannot answer without a part of the image.")
+    return by
 
 
 class _Scorer:
@@ -78,11 +109,12 @@ class _Scorer:
         self._threads = batch if by.sees == "picture" else 1  # a server answers several at a time
         self._first = answer.choices[0][0] if answer.choices and choice(self._text) else None
         self._stop = threading.Event()
+        self._at: Step | None = None
         self.measure: Measure = "difference"
         self._before = 0.0
         if isinstance(by, Likelihoods):
             self.measure = "log-probability"
-            (self._before,) = by.log_probabilities(asked, answer.text, [asked.change], progress=progress)
+            (self._before,) = by.log_probabilities(asked, answer.text, [asked.change], progress=self.tell)
         elif self._first is not None:
             self.measure = "log-probability"
             self._before = _likelihood(answer, self._first)
@@ -90,7 +122,7 @@ class _Scorer:
     def __call__(self, changes: Sequence[Change]) -> Sequence[float]:
         """Return how much the answer changes under each."""
         if isinstance(self._by, Likelihoods):
-            now = self._by.log_probabilities(self._asked, self._answer.text, changes, progress=self._progress)
+            now = self._by.log_probabilities(self._asked, self._answer.text, changes, progress=self.tell)
             return [self._before - value for value in now]
         if self._threads == 1:
             return [self._score(change) for change in changes]
@@ -102,18 +134,21 @@ class _Scorer:
                 self._stop.set()  # the others need not go on
                 raise
 
+    def tell(self, step: Step) -> None:
+        """Pass on how many units are done; the steps of the single answers are only heard."""
+        if self._stop.is_set():
+            raise Cancelled("Stopped.")
+        if step.what == "occlusion":
+            self._at = step
+        if self._progress is not None:
+            self._progress(self._at or step)
+
     def _score(self, change: Change) -> float:
-        *_, answer = self._by.answer(replace(self._asked, change=change), progress=self._tell)
+        *_, answer = self._by.answer(replace(self._asked, change=change), progress=self.tell)
         assert isinstance(answer, Answer)  # an answerer ends with it
         if self._first is not None:
             return self._before - _likelihood(answer, self._first)
         return difference(self._text, without_citations(answer.text))
-
-    def _tell(self, step: Step) -> None:
-        if self._stop.is_set():
-            raise Cancelled("Stopped.")
-        if self._progress is not None:
-            self._progress(step)
 
 
 def _likelihood(answer: Answer, token: str) -> float:

@@ -52,6 +52,11 @@ class Occlusion:
             if (score := float(self.scores[i])) > 0
         )
 
+    def __str__(self) -> str:
+        units = "patches" if self.scale == "patch" else "regions"
+        what = "make the answer less likely" if self.measure == "log-probability" else "change the answer"
+        return f"Left out one at a time, {int((self.scores > 0).sum())} of {len(self.boxes)} {units} {what}."
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values that JSON can hold."""
         return {**vars(self), "boxes": self.boxes.tolist(), "scores": self.scores.tolist()}

@@ -71,8 +71,9 @@ def show_evidence(
         shown = old
         if not own or old.metadata[_PLACES] != tuple(evidence) or len(old.data) != len(evidence):
             _renew(viewer, old, data)
-        if not own:
+        if old is not viewer.layers[-1]:  # a map would cover them
             viewer.layers.move(viewer.layers.index(old), len(viewer.layers))
+        if not own:
             old.metadata.pop(HIDDEN, None)
             hide_with_slide(viewer, old)
     else:

@@ -13,7 +13,7 @@ from ..evidence.maps import ScoreMap
 from ..slides import Slide
 from ..units import Box
 from .layers import LayerData, placing, show
-from .state import PART, SLIDE
+from .state import PART, SLIDE, Part
 
 _OPACITY = 0.65
 _COLOUR = "#E69F00"
@@ -22,13 +22,13 @@ SCORES = "hwsi_scores"
 """Key of the map in the metadata of its layer."""
 
 
-def map_data(slide: Slide, one: ScoreMap) -> LayerData:
+def map_data(slide: Slide, one: ScoreMap, part: Part = "map") -> LayerData:
     """Return the layer of a map: an image with a pixel a unit, clear where no unit lies."""
     grid = one.grid
     unit = "percentile" if one.values == "percentile" else "raw score"
     kwargs = {
         "name": f"{one.name} ({unit}) · {slide.name}",
-        "metadata": {SLIDE: slide, PART: "map", SCORES: one},
+        "metadata": {SLIDE: slide, PART: part, SCORES: one},
         "colormap": "viridis",
         "contrast_limits": one.limits,
         "interpolation2d": "nearest",
@@ -39,17 +39,18 @@ def map_data(slide: Slide, one: ScoreMap) -> LayerData:
     return one.raster(), kwargs, "image"
 
 
-def show_score_map(viewer: ViewerModel, slide: Slide, one: ScoreMap, beside: bool = False) -> Image:
+def show_score_map(
+    viewer: ViewerModel, slide: Slide, one: ScoreMap, beside: bool = False, part: Part = "map"
+) -> Image:
     """Show a map on its slide, in place of the last one, or beside it where ``beside`` is true.
 
-    Raises InputError for a map of another slide's size.
+    part: what the map is of; maps of one part stand in each other's place. Raises
+    InputError for a map of another slide's size.
     """
     if one.shape != tuple(slide.shape):
         raise InputError(f"The map {one.name!r} is of a slide of {one.shape} px, not of {slide.name}.")
-    data = map_data(slide, one)
+    data = map_data(slide, one, "kept map" if beside else part)
     if beside:
-        data[1]["metadata"].pop(PART)  # it is no part that another one replaces
-        data[1]["metadata"][PART] = "kept map"
         layer = Image(data[0], **data[1])
         viewer.add_layer(layer)
     else:

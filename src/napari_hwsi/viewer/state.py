@@ -31,6 +31,7 @@ Part: TypeAlias = Literal[
     "density",
     "map",
     "kept map",
+    "occlusion",
     "above",
     "walk",
 ]

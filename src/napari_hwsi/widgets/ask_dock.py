@@ -22,15 +22,16 @@ from ..viewer.outlines import highlight
 from ..viewer.region import fly_to
 from ..viewer.state import part_layer, require_slide_layer, result_of, slide_layers, slide_of
 from . import tooltips
+from .again import Again
 from .answerers import AnswererBox
-from .asking import Analysed, Plan, Said, answering, checking, keeping, reading, repeating, writing
+from .asking import Analysed, Plan, Said, answering, keeping, reading, writing
 from .dock import Dock, bind_keys
 from .history import DELETE, History
 from .paper import ask_where
 from .preview import Preview
 from .scope import ABOUT, ScopeButtons
 from .suggestions import Suggestions
-from .talk import CHECK, COPY, EDIT, Talk, Turn
+from .talk import CHECK, COPY, EDIT, REPEAT, Talk, Turn
 from .talks import Talks
 from .task import Task, in_words
 
@@ -43,8 +44,8 @@ _LAYOUT_MS, _REST_MS = 300, 400
 class AskDock(Dock):
     """Asks, streams the answer, and shows what it rests on.
 
-    answered: emitted with the Answer when it is complete and shown; checked: with the Answer that was checked
-    or repeated; refused: with a line of words when there will be none; saved: with the file of a document.
+    answered: emitted with the Answer when it is complete and shown; checked: with the Answer about which more
+    was found out; refused: with a line of words when there will be none; saved: with the file of a document.
     """
 
     answered = Signal(object)
@@ -63,6 +64,7 @@ class AskDock(Dock):
         self._beside: dict[Slide | None, Hierarchy] = {}  # results whose conversations were read
         self.scope_box = ScopeButtons()
         self.answerer_box = AnswererBox(self.task)
+        self.again = Again(self)
         self.history = History()
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -98,7 +100,7 @@ class AskDock(Dock):
         self.talks.chosen.connect(self.show_place)
         self.talks.pointed.connect(self._on_pointed)
         self.talks.wanted.connect(self._on_action)
-        self.talks.agreed.connect(lambda turn: self.task.attempt(lambda: self._check(turn, agreed=True)))
+        self.again.found.connect(self._on_found)
         self.task.cancel_button.setText("Stop")
         self.task.cancel_button.setToolTip(tooltips.STOP)
         self.needs_slide(self.ask_button)
@@ -161,7 +163,7 @@ class AskDock(Dock):
 
     def check(self, turn: Turn) -> None:
         """Ask the turn's question again with the image changed; a remote server waits for consent first."""
-        self.task.attempt(lambda: self._check(turn, agreed=False))
+        self.again.check(turn)
 
     def save(self, file: str, entry: str) -> None:
         """Write the conversation, or a report drafted from it, as PDF, HTML or Markdown; in a thread."""
@@ -276,28 +278,18 @@ class AskDock(Dock):
             self.question.setFocus()
         elif name == CHECK:
             self.check(turn)
-        elif turn.answer is not None:
-            self.task.attempt(lambda: self._ask_again(turn, "Asking again…", repeating, turn.answer))
+        elif name == REPEAT:
+            self.again.repeat(turn)
+        else:
+            self.again.show_menu(turn)
 
-    def _check(self, turn: Turn, agreed: bool) -> None:
-        if turn.answer is not None:
-            consent = turn.answer.where == "remote" and not agreed
-            self._ask_again(
-                turn, "Checking…", lambda layer, answer: checking(layer, answer, consent), turn.answer
-            )
-
-    def _ask_again(self, turn: Turn, doing: str, work: Any, answer: Answer | None) -> None:
-        layer = require_slide_layer(self.viewer)
-
-        def done(found: Answer | None) -> None:
-            if found is not None:  # None: the pictures are shown, and wait
-                turn.add(found)
-                self._keep(layer)
-                self.checked.emit(found)
-
-        self.start(
-            layer, doing, work(layer, answer), done, lambda pictures: turn.check.show_pictures(*pictures)
-        )
+    def _on_found(self, layer: Image, turn: Turn, answer: Answer) -> None:
+        """Something was found out about an answer: more places are outlined, and all is kept."""
+        if any(place.source == "occlusion" for place in answer.evidence):
+            self._outlined = None
+            self._point(layer, turn, -1)
+        self._keep(layer)
+        self.checked.emit(answer)
 
     def _on_menu(self, entry: str) -> None:
         if entry == DELETE:

@@ -9,10 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
-from ..chat import KINDS, Answer, ask_stream, check, picture, picture_under, planned, repeat
+from ..chat import (
+    KINDS,
+    Answer,
+    ask_stream,
+    check,
+    occlude_answer,
+    picture,
+    picture_under,
+    planned,
+    repeat,
+    units_of,
+)
 from ..chat.conversations import Conversation, keep_conversations, read_conversations
 from ..chat.documents import conversation_document, report_document
 from ..errors import InputError
+from ..evidence import Change, Occlusion
+from ..evidence.maps import ScoreMap, occlusion_map
+from ..evidence.occlusion import UnitScale
 from ..progress import Progress
 from ..units import Box
 from ..viewer.layers import LayerData, result_data
@@ -91,32 +105,87 @@ def answering(plan: Plan) -> Work:
     return work
 
 
-def checking(layer: Image, answer: Answer, consent: bool) -> Work:
+def checking(layer: Image, answer: Answer, waits: bool, other: Image | Path | None = None) -> Work:
     """Show the pictures of a check, then check; return the Answer with what was found.
 
-    consent: stop after the pictures and return None, for the user to agree to them.
+    waits: stop after the pictures and return None, for the user to agree to them; other: the layer of another
+    slide, or a result on disk, whose image stands for another place.
     """
 
     def work(progress: Progress, piece: Any) -> Answer | None:
-        current = _current(layer, answer)
+        current, there = _current(layer, answer), None if other is None else _result_of_other(other)
         asked = current.asked
         pictures = []
         if is_sent_the_picture(answer.answerer) and asked is not None:
-            changes, _ = planned(current)
-            pictures = [(change, picture_under(asked.result, asked.box, change)) for change in changes]
-        piece((pictures, consent))
-        if consent:
+            changes, _ = planned(current, other=there)
+            pictures = [
+                (str(change), picture_under(asked.result, asked.box, change))
+                for change in changes
+                if change.kind != "unchanged"  # that one is above
+            ]
+        piece(pictures)
+        if waits:
             return None
-        return replace(answer, dependence=check(current, progress=progress))
+        return replace(answer, dependence=check(current, other=there, progress=progress))
 
     return work
 
 
-def repeating(layer: Image, answer: Answer) -> Work:
-    """Ask several times more; return the Answer with what was found."""
+def repeating(layer: Image, answer: Answer, waits: bool) -> Work:
+    """Ask several times more; return the Answer with what was found. Nothing is sent that was not before."""
     return lambda progress, _: replace(
         answer, repeats=repeat(_current(layer, answer), _TIMES, progress=progress)
     )
+
+
+@dataclass(frozen=True)
+class Occluded:
+    """An Answer with the places that it was found to rest on, and all that was found, as a map too."""
+
+    answer: Answer
+    found: Occlusion
+    scores: ScoreMap
+
+
+def occluding(layer: Image, answer: Answer, waits: bool, scale: UnitScale) -> Work:
+    """Leave out one unit of the image at a time; return what was found as Occluded.
+
+    waits: show one of the pictures first and return None, for the user to agree to them.
+    """
+
+    def work(progress: Progress, piece: Any) -> Occluded | None:
+        current = _current(layer, answer)
+        asked = current.asked
+        if waits and asked is not None:
+            boxes = units_of(current, scale).tolist()
+            change = Change("without", boxes[len(boxes) // 2])
+            words = f"without one {scale}, as here; {len(boxes)} questions, each without another"
+            piece([(words, picture_under(asked.result, asked.box, change))])
+            return None
+        found = occlude_answer(current, scale, progress=progress)
+        assert asked is not None  # else it would have been refused
+        kept = [e for e in answer.evidence if (e.source, e.scale) != ("occlusion", scale)]
+        scores = occlusion_map(asked.result, found)
+        return Occluded(replace(answer, evidence=(*kept, *found.evidence())), found, scores)
+
+    return work
+
+
+def _result_of_other(other: Image | Path) -> Hierarchy:
+    """Return the result of another slide that is open, or on disk. Raises InputError where it has none."""
+    from ..hierarchy import default_store, has_result, open_result
+
+    if isinstance(other, Path):
+        return open_result(other)
+    slide, known = slide_of(other), result_of(other)
+    assert slide is not None
+    if known is not None:
+        return known
+    if not has_result(default_store(slide)):
+        raise InputError(
+            f"{slide.name} is not analysed yet. Analyse it in the Analyse dock, or choose another slide."
+        )
+    return open_result(default_store(slide), slide)
 
 
 def reading(layer: Image) -> Work:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # qtpy hands it on unsaid
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..chat import Picture
 from ..chat.answer import mpp_in_words
-from ..evidence import Change, Dependence, Repeats
+from ..evidence import Dependence, Occlusion, Repeats
 from . import tooltips
 from .dock import small, wrapped
 from .picture import PictureView
 
-Pictures = Sequence[tuple[Change, Picture | None]]
-"""What is sent under each change; None: no picture."""
+Pictures = Sequence[tuple[str, Picture | None]]
+"""What is sent, each with a line of words; None: no picture."""
 
 _WARNING = "background: #e3b617; color: black; border-radius: 4px; padding: 3px 6px;"
 _TALLEST = 130
@@ -23,15 +22,11 @@ _GOOD = "border: 1px solid palette(mid); border-radius: 4px; padding: 3px 6px;"
 
 
 class CheckView(QWidget):
-    """The pictures of a check, a button where they are to be agreed to, and the outcome.
-
-    agreed: the user has seen the pictures and wants them sent.
-    """
-
-    agreed = Signal()
+    """The pictures of a check, a button where they are to be agreed to, and the outcome."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._then: Callable[[], None] | None = None
         self.views: list[PictureView] = []
         self._pictures = QWidget()
         self._grid = QGridLayout(self._pictures)
@@ -42,27 +37,29 @@ class CheckView(QWidget):
         self.verdict = wrapped()
         self.trials = small()
         self.repeats = small()
+        self.occlusion = small()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self._pictures, self.send_button, self.verdict, self.trials, self.repeats):
+        told = (self.verdict, self.trials, self.repeats, self.occlusion)
+        for part in (self._pictures, self.send_button, *told):
             layout.addWidget(part)
             part.hide()
         self.hide()
 
-    def show_pictures(self, pictures: Pictures, ask: bool) -> None:
-        """Show what is sent under each change; ask: only after the button is pressed."""
+    def show_pictures(self, pictures: Pictures, then: Callable[[], None] | None) -> None:
+        """Show what is sent; then: called when the user has agreed to that, None where it is sent at once."""
         self._clear()
-        new = [(change, seen) for change, seen in pictures if change.kind != "unchanged"]  # that one is above
-        for i, (change, seen) in enumerate(new):
+        self._then = then
+        for i, (words, seen) in enumerate(pictures):
             view = PictureView(_TALLEST)
             view.show_pixels(None if seen is None else seen.pixels)
             mpp = "" if seen is None else f", {mpp_in_words(seen.mpp)}"
             self._grid.addWidget(view, i // 2 * 2, i % 2)
-            self._grid.addWidget(small(f"{change}{mpp}"), i // 2 * 2 + 1, i % 2)
+            self._grid.addWidget(small(f"{words}{mpp}"), i // 2 * 2 + 1, i % 2)
             self.views.append(view)
-        self._pictures.setVisible(bool(new))
-        self.send_button.setVisible(ask)
-        self.setVisible(bool(new) or ask)
+        self._pictures.setVisible(bool(pictures))
+        self.send_button.setVisible(then is not None)
+        self.setVisible(bool(pictures) or then is not None)
 
     def show_dependence(self, found: Dependence) -> None:
         """Show what the check found: a warning in black on amber, and each trial in a line."""
@@ -84,6 +81,11 @@ class CheckView(QWidget):
         self.repeats.setText(f"Asked again: {found}")
         self._show(self.repeats)
 
+    def show_occlusion(self, found: Occlusion) -> None:
+        """Show how many units matter; which they are is told by chips and a map."""
+        self.occlusion.setText(str(found))
+        self._show(self.occlusion)
+
     def _show(self, *labels: QLabel) -> None:
         for label in labels:
             label.show()
@@ -91,7 +93,8 @@ class CheckView(QWidget):
 
     def _agree(self) -> None:
         self.send_button.hide()
-        self.agreed.emit()
+        if self._then is not None:
+            self._then()
 
     def _clear(self) -> None:
         self.views.clear()

@@ -19,7 +19,7 @@ from .checks import CheckView
 from .dock import small, wrapped
 from .picture import PictureView
 
-COPY, EDIT, CHECK, REPEAT = "Copy", "Edit", "Check", "Repeat"
+COPY, EDIT, CHECK, REPEAT, MORE = "Copy", "Edit", "Check", "Repeat", "More"
 MOST_CHIPS = 24
 
 _CHIP_MARGIN = 8
@@ -73,7 +73,7 @@ class Turn(QFrame):
     """One question and its answer, growing as it comes.
 
     chosen: a place was clicked; pointed: the pointer is on it, -1: on none; wanted: a button was pressed,
-    COPY, EDIT, CHECK or REPEAT.
+    COPY, EDIT, CHECK, REPEAT or MORE.
     """
 
     chosen = Signal(object, int)
@@ -105,7 +105,7 @@ class Turn(QFrame):
         buttons = QHBoxLayout(self.action_row)
         buttons.setContentsMargins(0, 0, 0, 0)
         buttons.setSpacing(2)
-        self.buttons = {name: self._action(name, buttons) for name in (COPY, EDIT, CHECK, REPEAT)}
+        self.buttons = {name: self._action(name, buttons) for name in (COPY, EDIT, CHECK, REPEAT, MORE)}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         for part in (asked, self.text, self._places, self.more, self.picture, self.status, self._notes):
@@ -171,11 +171,21 @@ class Turn(QFrame):
         self.chips.append(chip)
         self._places.addWidget(chip)
 
+    def _clear_places(self) -> None:
+        self.more.hide()
+        self.evidence.clear()
+        for chip in self.chips:
+            self._places.removeWidget(chip)
+            chip.deleteLater()
+        self.chips.clear()
+
     def _finish(self, answer: Answer) -> None:
         first = self.answer is None
         self.answer = answer
         self._say(answer.text.strip())
         self._render()
+        if list(answer.evidence[: len(self.evidence)]) != self.evidence:
+            self._clear_places()
         for place in answer.evidence[len(self.evidence) :]:
             self._add_place(place)
         by = answer.answerer if answer.model is None else f"{answer.model}"

@@ -15,13 +15,12 @@ from .talk import Talk, Turn
 class Talks(QWidget):
     """All conversations; :attr:`shown` is the one that is seen. Signals are those of its turns.
 
-    agreed: the pictures of a turn's check may be sent; changed: the list of conversations, or which is shown.
+    changed: the list of conversations, or which is shown.
     """
 
     chosen = Signal(object, int)
     pointed = Signal(object, int)
     wanted = Signal(object, str)
-    agreed = Signal(object)
     changed = Signal()
 
     def __init__(self) -> None:
@@ -81,7 +80,6 @@ class Talks(QWidget):
         turn.chosen.connect(self.chosen)
         turn.pointed.connect(self.pointed)
         turn.wanted.connect(self.wanted)
-        turn.check.agreed.connect(lambda: self.agreed.emit(turn))
         return turn
 
     def branch(self, turn: Turn) -> None:

@@ -194,7 +194,14 @@ TURN = {
     "Check": "Ask the same without the image, with another place's, shuffled, and unchanged:\n"
     "does the answer depend on the image?",
     "Repeat": "Ask the same five times more: how many answers say the same?",
+    "More": "What the answer rests on, found by leaving out a part at a time; the check with another slide.",
 }
+LEAVE_OUT = (
+    "Ask the same with one part of the image left out at a time, and score each by how much the answer\n"
+    "changes: a map with a colour bar, the weightiest as places. A question a part; Stop ends it."
+)
+CHECK_WITH = "The check, with the image of this slide in place of another place of the same slide."
+CHECK_WITH_FILE = "The check, with the image of the slide of a result on disk (a folder .hwsi.zarr)."
 
 CLEAR = "Begin a new conversation."
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...hierarchy import Hierarchy
+from ...units import Mpp
+from ..occlusion import Occlusion
 from .score_map import ScoreMap
 
 _BOX = ["y0", "x0", "y1", "x1"]
@@ -30,10 +32,21 @@ def maps_of(result: Hierarchy, names: Sequence[str] | None = None) -> list[Score
     return [maps[name] for name in names]
 
 
-def _held(result: Hierarchy) -> list[ScoreMap]:
+def occlusion_map(result: Hierarchy, found: Occlusion) -> ScoreMap:
+    """Return how much an answer about a result changes without each unit, as a map."""
+    name, about = f"without each {found.scale}", _about(result)
+    return ScoreMap(name, found.scale, "occlusion", found.scores, found.boxes, *about)
+
+
+def _about(result: Hierarchy) -> tuple[tuple[int, int], Mpp]:
+    """Return shape and mpp of the slide of a result."""
     y, x = result.slide_facts["shape"]
     my, mx = result.slide_facts["mpp"]
-    about = (int(y), int(x)), (float(my), float(mx))
+    return (int(y), int(x)), (float(my), float(mx))
+
+
+def _held(result: Hierarchy) -> list[ScoreMap]:
+    about = _about(result)
     scores, boxes = result.attention("patch")
     out = [ScoreMap("relevance", "patch", "filter", scores, boxes, *about)]
     scores, boxes = result.attention("region")

@@ -22,6 +22,7 @@ CELL_STEP_UM = 8.0
 """Cells are shown by pixels of this side; larger units by pixels as large as the distance between them."""
 
 _BLOCK = 256  # rows of pixels made at a time
+_UNEVEN = 0.1  # of the usual distance; rounding to whole pixels leaves less
 _SLIVER = 0.05  # of a pixel: what rounding to whole level-0 pixels leaves at the far end
 
 
@@ -182,6 +183,9 @@ def _distance_um(one: ScoreMap) -> float:
     for axis in (0, 1):
         starts = np.unique(one.boxes[:, axis])
         gaps = starts[1:] - starts[:-1] if len(starts) > 1 else one.boxes[:, axis + 2] - one.boxes[:, axis]
-        usual = float(gaps[np.abs(gaps - np.median(gaps)) <= 1].mean())
+        middle = np.sort(gaps)[len(gaps) // 2]
+        usual = float(gaps[np.abs(gaps - middle) <= 1].mean())
+        if (np.abs(gaps / usual - np.rint(gaps / usual)) > _UNEVEN).any():
+            return CELL_STEP_UM  # some were cut, as at the edge of a view: no coarser grid holds them all
         least = min(least, usual * one.mpp[axis])
     return max(least, CELL_STEP_UM)
