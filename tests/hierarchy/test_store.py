@@ -15,7 +15,7 @@ import zarr
 
 import napari_hwsi as hwsi
 from napari_hwsi.errors import InputError, StoreError
-from napari_hwsi.hierarchy.checksums import seal
+from napari_hwsi.hierarchy.checksums import rows_of, seal, seal_tree
 from napari_hwsi.hierarchy.columns import Columns
 from napari_hwsi.hierarchy.journal import Journal
 from napari_hwsi.hierarchy.store import Store
@@ -279,3 +279,21 @@ def test_one_column_of_the_cells(result: hwsi.Hierarchy) -> None:
     assert np.array_equal(result.cell_column("table/area_um2"), result.cells.table["area_um2"])
     with pytest.raises(InputError, match="table/area_um2"):
         result.cell_column("table/area_mm2")
+
+
+def test_rows_are_read_from_the_chunks_they_lie_in(tmp_path: Path) -> None:
+    group = zarr.open_group(str(tmp_path / "r"), mode="w")
+    values = np.arange(700_000, dtype=np.float32)  # three chunks
+    columns = Columns(group, {"numbers": ("float32", ())})
+    columns.append(numbers=values)
+    columns.close()
+    seal_tree(tmp_path / "r")
+    folder = tmp_path / "r" / "numbers"
+    for rows in (slice(None), slice(262_100, 262_200), np.array([3, 262_143, 262_144, 699_999]), values[:0]):
+        at = rows if isinstance(rows, slice) else rows.astype(np.int64)
+        np.testing.assert_array_equal(rows_of(folder, at), values[at])
+    with (folder / "c" / "1").open("r+b") as chunk:
+        chunk.write(b"\x01")
+    np.testing.assert_array_equal(rows_of(folder, np.array([3, 699_999])), values[[3, 699_999]])
+    with pytest.raises(ValueError, match="checksum of chunk c/1"):
+        rows_of(folder, np.array([3, 300_000]))

@@ -13,13 +13,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import google_crc32c
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
+
+Rows: TypeAlias = slice | NDArray[np.int64]
+"""Some rows of an array: those of a slice without a step, or numbered ones in ascending order."""
 
 _SEAL = re.compile(rb'"crc32": "([0-9a-f]{8})"')
 _SUM_BYTES = 4
@@ -88,45 +91,54 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return dict(unseal((folder / "zarr.json").read_bytes())["attributes"])
 
 
-def rows_of(folder: Path, rows: slice = slice(None), checked: bool = True) -> NDArray[Any]:
+def rows_of(folder: Path, rows: Rows = slice(None), checked: bool = True) -> NDArray[Any]:
     """Return rows of an array. Raises OSError, and ValueError where a chunk of them is damaged or lost.
 
     checked: else chunks that are not packed come as they are on the disk, with zeros where they are cut
     short. They are read without Zarr, whose threads take longer than the disk.
     """
     layout = _Layout.of(folder)
-    start, stop, _ = rows.indices(layout.shape[0])
+    if isinstance(rows, slice):
+        start, stop, _ = rows.indices(layout.shape[0])
+        count = max(stop - start, 0)
+    else:
+        start, stop, count = (int(rows[0]), int(rows[-1]) + 1, len(rows)) if len(rows) else (0, 0, 0)
     if layout.packed:
         for chunk, _ in layout.chunks_of(start, stop):
             if not chunk.exists():  # Zarr would fill in zeros
                 raise ValueError(f"chunk {chunk.relative_to(folder)} is missing")
-        return np.asarray(zarr.open_array(str(folder), mode="r")[rows])
-    out = np.empty((max(stop - start, 0), *layout.shape[1:]), layout.dtype)
+        return np.asarray(zarr.open_array(str(folder), mode="r")[:])[rows]
+    out = np.empty((count, *layout.shape[1:]), layout.dtype)
+    # A page is quicker filled from the processor's cache than by the system as it reads, so by way of this.
+    scratch = np.empty(layout.each * out[:0].strides[0] + _SUM_BYTES + 1, np.uint8)
     for chunk, held in layout.chunks_of(start, stop):
-        low, high = max(held.start, start), min(held.stop, stop)
-        whole = high - low == layout.each
-        values = (
-            out[low - start : high - start] if whole else np.empty((layout.each, *out.shape[1:]), out.dtype)
-        )
-        _read_chunk(folder, chunk, values, checked)
-        if not whole:
-            out[low - start : high - start] = values[low - held.start : high - held.start]
+        if isinstance(rows, slice):
+            low, high = max(held.start, start) - start, min(held.stop, stop) - start
+            wanted: Rows = slice(low + start - held.start, high + start - held.start)
+        else:
+            low, high = (int(i) for i in np.searchsorted(rows, (held.start, held.stop)))
+            wanted = rows[low:high] - held.start
+        if low < high:
+            values = _read_chunk(folder, chunk, scratch, checked).view(out.dtype)
+            out[low:high] = values.reshape(-1, *out.shape[1:])[wanted]
     return out
 
 
-def _read_chunk(folder: Path, chunk: Path, values: NDArray[Any], checked: bool) -> None:
-    """Fill values with a chunk that is not packed."""
-    place = values.reshape(-1).view(np.uint8)
+def _read_chunk(folder: Path, chunk: Path, scratch: NDArray[np.uint8], checked: bool) -> NDArray[np.uint8]:
+    """Return the bytes of a chunk that is not packed; scratch: room for them, their checksum and one more."""
+    size = len(scratch) - _SUM_BYTES - 1
     try:
         with chunk.open("rb") as file:
-            read, stored = file.readinto(place.data), file.read(_SUM_BYTES + 1)
+            read = file.readinto(scratch.data)
     except FileNotFoundError:
-        read, stored = 0, b""
+        read = 0
         if checked:
             raise ValueError(f"chunk {chunk.relative_to(folder)} is missing") from None
+    place = scratch[:size]
     place[read:] = 0
-    if checked and stored != google_crc32c.value(place).to_bytes(_SUM_BYTES, "little"):
+    if checked and scratch[size:read].tobytes() != google_crc32c.value(place).to_bytes(_SUM_BYTES, "little"):
         raise ValueError(f"the checksum of chunk {chunk.relative_to(folder)} does not fit")
+    return place
 
 
 def damaged_rows(folder: Path, beat: Callable[[], None] = lambda: None) -> list[slice] | None:

@@ -20,6 +20,7 @@ from ..slides.address import as_place
 from ..tissue import Grid, TissueMask, kept_tissue
 from ..units import as_box
 from .cell_arrays import TABLE, cells_from_arrays
+from .checksums import Rows
 from .first_step import TwoSteps
 from .options import PatchOptions
 from .plan import PARTS, grid_from_facts
@@ -310,8 +311,7 @@ class Hierarchy:
             return np.empty(0, np.float32)  # what is measured is known once there are cells
         if name not in names:
             raise InputError(f"The cells have no column {name!r}. They have: {', '.join(names)}.")
-        values, once = self._read(f"cells/{name}"), self._once
-        return values if once is None else values[once]
+        return self._read(f"cells/{name}", slice(None) if self._once is None else self._once)
 
     @property
     def cell_table(self) -> pd.DataFrame:
@@ -432,7 +432,7 @@ class Hierarchy:
         regions = regions[regions["reason"] != "no tissue"]
         return all(bool(regions[part].all()) for part in parts)
 
-    def _read(self, array: str, rows: slice = slice(None)) -> NDArray[Any]:
+    def _read(self, array: str, rows: Rows = slice(None)) -> NDArray[Any]:
         values = self._store.read(array, rows)
         self._check_current()
         return values

@@ -27,7 +27,7 @@ from ..errors import DamagedError, StoreError
 from ..home import home
 from ..slides import Slide
 from ..tissue import PER_SIDE
-from .checksums import crc_of, damaged_rows, facts_of, rows_of, seal, unseal
+from .checksums import Rows, crc_of, damaged_rows, facts_of, rows_of, seal, unseal
 from .files import storing
 from .journal import WORK, Journal
 
@@ -138,7 +138,7 @@ class Store:
         except DamagedError:
             return None
 
-    def read(self, array: str, rows: slice = slice(None)) -> NDArray[Any]:
+    def read(self, array: str, rows: Rows = slice(None)) -> NDArray[Any]:
         """Return an array, or some of its rows, by its path such as 'patches/vectors'.
 
         Raises DamagedError, naming the regions, where a checksum does not fit.
