@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 import napari_hwsi as hwsi
-from napari_hwsi.errors import InputError, StoreError
+from napari_hwsi.errors import InputError, SlideError, StoreError
 from napari_hwsi.hierarchy.checksums import rows_of, seal, seal_tree
 from napari_hwsi.hierarchy.columns import Columns
 from napari_hwsi.hierarchy.journal import Journal
@@ -279,6 +279,19 @@ def test_one_column_of_the_cells(result: hwsi.Hierarchy) -> None:
     assert np.array_equal(result.cell_column("table/area_um2"), result.cells.table["area_um2"])
     with pytest.raises(InputError, match="table/area_um2"):
         result.cell_column("table/area_mm2")
+
+
+def test_a_slide_is_closed_by_who_opened_it(whole: Path, slide_file: Path) -> None:
+    with hwsi.open_result(whole) as result:
+        own = result.slide
+        assert own.read((0, 0), (4, 4)).shape == (4, 4, 3)
+    with pytest.raises(SlideError):
+        own.read((0, 0), (4, 4))
+    assert result.slide is not own  # opened anew when asked for again
+    result.close()
+    with hwsi.open_slide(slide_file) as given:
+        hwsi.open_result(whole, given).close()
+        assert given.read((0, 0), (4, 4)).shape == (4, 4, 3)
 
 
 def test_rows_are_read_from_the_chunks_they_lie_in(tmp_path: Path) -> None:

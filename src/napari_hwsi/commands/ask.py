@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.question.strip():
         raise InputError("The question is empty. Ask something, such as: How many nuclei are there?")
     answerer(options.answerer)  # an unknown one is refused before hours of analysis
-    with Line() as progress:
-        result = _result(options, progress)
+    with Line() as progress, ExitStack() as stack:
+        result = _result(options, progress, stack)
         answer: Answer | None = None
         told = (options.question, options.box, options.answerer, None, options.check)
         for event in ask_stream(result, *told, progress=progress):
@@ -82,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _result(options: argparse.Namespace, progress: Progress) -> Hierarchy:
-    """Open the result that is asked about; make it where there is none yet."""
+def _result(options: argparse.Namespace, progress: Progress, stack: ExitStack) -> Hierarchy:
+    """Open the result that is asked about; make it where there is none yet. The stack closes its slide."""
     from ..hierarchy import analyze, extend, has_result, open_result
     from ..slides import open_slide
 
@@ -92,8 +93,8 @@ def _result(options: argparse.Namespace, progress: Progress) -> Hierarchy:
             raise InputError(
                 f"{options.slide} is a result: its pixel size, colours and place are settled. Leave them out."
             )
-        return open_result(options.slide)
-    slide = open_slide(options.slide, mpp=options.mpp, icc=options.icc)
+        return stack.enter_context(open_result(options.slide))
+    slide = stack.enter_context(open_slide(options.slide, mpp=options.mpp, icc=options.icc))
     store = store_of(slide, options.store)
     if not has_result(store):
         return analyze(slide, store, box=options.box, progress=progress)

@@ -53,7 +53,8 @@ def write(options: argparse.Namespace, progress: Progress | None = None) -> dict
     thumbnail, note = None, None
     if options.output.suffix.lower() == ".png":
         try:
-            thumbnail = np.asarray(result.slide.thumbnail(1024))
+            with result:
+                thumbnail = np.asarray(result.slide.thumbnail(1024))
         except HwsiError as error:  # the maps do not need it
             note = f"drawn without the slide: {error}"
     files = write_maps(maps, options.output, options.step_um, thumbnail, progress)

@@ -39,17 +39,18 @@ def walk_slide(options: argparse.Namespace, progress: Progress | None = None) ->
 
     if options.go_on and options.keep is None:
         raise InputError("Say which walk to go on from: --keep FILE.")
-    walked = walk(
-        open_result(options.result),
-        options.question,
-        options.endpoint,
-        options.box,
-        Budget(options.steps, options.seconds),
-        options.structured,
-        so_far=Walk.load(options.keep) if options.go_on else None,
-        keep=options.keep,
-        progress=progress,
-    )
+    with open_result(options.result) as result:
+        walked = walk(
+            result,
+            options.question,
+            options.endpoint,
+            options.box,
+            Budget(options.steps, options.seconds),
+            options.structured,
+            so_far=Walk.load(options.keep) if options.go_on else None,
+            keep=options.keep,
+            progress=progress,
+        )
     return asdict(walked) | {"lines": [str(step) for step in walked.steps]}
 
 

@@ -66,11 +66,17 @@ class NamedAnswering:
         places = tuple(item.box for item in answer.evidence if item.box != answer.box)
         return Said(without_citations(answer.text).strip(), places)
 
+    def close(self) -> None:
+        """Close the slides of the results that were asked about."""
+        for result in self._open.values():
+            result.close()
+        self._open.clear()
+
     def _result(self, path: Path) -> Hierarchy:
         if path not in self._open:
             self._open[path] = open_result(path)
             if len(self._open) > _OPEN:
-                self._open.popitem(last=False)
+                self._open.popitem(last=False)[1].close()
         self._open.move_to_end(path)
         return self._open[path]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,17 +88,17 @@ def _questions(options: argparse.Namespace, progress: Progress | None) -> Report
         raise InputError("Say where the results of the slides are: --results FOLDER.")
     from .answering import NamedAnswering
 
-    answering = NamedAnswering(options.answerer, options.results, options.plain)
-    evaluation = evaluate(
-        benchmark,
-        options.output,
-        answering,
-        options.answerer,
-        changes=answering.changes,
-        training=options.training,
-        settings={"plain": options.plain},
-        progress=progress,
-    )
+    with closing(NamedAnswering(options.answerer, options.results, options.plain)) as answering:
+        evaluation = evaluate(
+            benchmark,
+            options.output,
+            answering,
+            options.answerer,
+            changes=answering.changes,
+            training=options.training,
+            settings={"plain": options.plain},
+            progress=progress,
+        )
     return question_report(evaluation)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -52,13 +53,15 @@ class Hierarchy:
     """The result of :func:`analyze`, as it stands on the disk when this is made.
 
     Arrays are read when first asked for, and kept. When the result has grown since, reading what was
-    not read before raises StoreError: :meth:`refresh` takes in the new state.
+    not read before raises StoreError: :meth:`refresh` takes in the new state. A context manager that closes
+    the slide where the result opened it itself.
     """
 
     def __init__(self, store: Store, slide: Slide | None = None) -> None:
         """Read the facts of a result; raises StoreError where there is none."""
         self._store = store
         self._slide = slide
+        self._opened: list[Slide] = []  # by this result, and so closed by it
         self._words: PatchEncoder | None = None  # loaded once: it can be a large network
         self.refresh()
 
@@ -115,7 +118,24 @@ class Hierarchy:
         if slide.mpp is None:
             slide.set_mpp(self.slide_facts["mpp"])
         self._slide = slide
+        self._opened.append(slide)
         return slide
+
+    def close(self) -> None:
+        """Close the slides that this result opened; one that was given stays open, what is kept is kept."""
+        for slide in self._opened:
+            slide.close()
+        if self._slide in self._opened:
+            self._slide = None
+        self._opened.clear()
+
+    def __enter__(self) -> Hierarchy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @cached_property
     def grid(self) -> Grid:
