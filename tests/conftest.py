@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -116,6 +116,43 @@ def write_piece(path: Path, cmu: Path, mpp: float | None = 0.499) -> Path:
 def piece(cmu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A piece of real tissue, analysed in a few seconds: 900 x 770 px, 0.499 µm/px."""
     return write_piece(tmp_path_factory.mktemp("piece") / "piece.svs", cmu)
+
+
+@pytest.fixture(scope="session")
+def write_leica() -> Callable[..., None]:
+    """What writes a scan that begins somewhere on the glass: its slide has bounds."""
+    return _write_leica
+
+
+def _write_leica(path: Path, image: np.ndarray, place: tuple[int, int], glass: tuple[int, int]) -> None:
+    """Write a Leica SCN of 0.5 µm/px: a scan at ``place`` of the glass, (y, x) px, and its overview."""
+    levels = [image, image[::4, ::4]]
+    macro = np.full((glass[0] // 32, glass[1] // 32, 3), 240, np.uint8)
+
+    def described(pages: dict[int, np.ndarray], size: tuple[int, ...], offset: tuple[int, int]) -> str:
+        nm = [500 * v for v in (*size, *offset)]
+        sizes = "".join(
+            f'<dimension sizeX="{page.shape[1]}" sizeY="{page.shape[0]}" ifd="{i}"/>'
+            for i, page in pages.items()
+        )
+        return (
+            f"<image><pixels>{sizes}</pixels>"
+            f'<view sizeY="{nm[0]}" sizeX="{nm[1]}" offsetY="{nm[2]}" offsetX="{nm[3]}"/>'
+            "<scanSettings><objectiveSettings><objective>20</objective></objectiveSettings><illuminationSettings>"
+            "<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings></image>"
+        )
+
+    overview = described({0: macro}, glass, (0, 0))
+    scan = described(dict(enumerate(levels, 1)), image.shape[:2], place)
+    text = (
+        '<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
+        f'<collection sizeY="{500 * glass[0]}" sizeX="{500 * glass[1]}">{overview}{scan}</collection></scn>'
+    )
+    options = {"photometric": "rgb", "compression": "zlib", "tile": (256, 256), "metadata": None}
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for i, (page, um) in enumerate(((macro, 16), (image, 0.5), (levels[1], 2))):
+            described_by = {"description": text} if i == 0 else {}
+            file.write(page, resolution=(1e4 / um,) * 2, resolutionunit=3, **described_by, **options)
 
 
 @pytest.fixture(autouse=True)

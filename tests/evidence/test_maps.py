@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_hwsi import analyze, open_result
+from napari_hwsi import Cells, analyze, open_result
 from napari_hwsi.cli import main
 from napari_hwsi.errors import InputError, StoreError
 from napari_hwsi.evidence.maps import ENDINGS, ScoreMap, maps_of, pixels_for, read_maps, write_maps
+from napari_hwsi.slides import open_slide
 
 HALF = (0.5, 0.5)
 
@@ -152,6 +154,29 @@ def test_tables_and_geojson_hold_every_scored_unit(maps: list[ScoreMap], tmp_pat
     y0, x0, y1, x1 = some[0].boxes[0].tolist()
     assert (ring[0], ring[2]) == ([x0, y0], [x1, y1])
     assert features[0]["properties"]["measurements"]["relevance"] == pytest.approx(float(some[0].scores[0]))
+
+
+def test_geojson_counts_from_the_bounds_as_qupath_does(
+    cmu: Path, tmp_path: Path, write_leica: Callable[..., None]
+) -> None:
+    with open_slide(cmu) as whole:
+        image = whole.read((1000, 850), (512, 512))
+    write_leica(tmp_path / "a.scn", image, (333, 517), (2048, 2304))
+    result = analyze(tmp_path / "a.scn", tmp_path / "a.hwsi.zarr", device="cpu")
+    assert main(["maps", str(result.path), "-o", str(tmp_path / "maps.geojson"), "--map", "relevance"]) == 0
+    features = json.loads((tmp_path / "maps.geojson").read_text())["features"]
+    corners = np.array([each["geometry"]["coordinates"][0][0] for each in features])
+    _, boxes = result.attention("patch")
+    assert len(boxes) == 4
+    np.testing.assert_array_equal(np.add(corners, (517, 333)), boxes[:, [1, 0]])
+    assert corners.min() == 0
+    # The command's cells count from there too, and come back to where they are on the slide.
+    file = tmp_path / "cells.geojson"
+    assert main(["cells", str(tmp_path / "a.scn"), "-o", str(file), "--segmenter", "classical"]) == 0
+    first = json.loads(file.read_text())["features"][0]["geometry"]["coordinates"][0]
+    cells = Cells.from_file(file)
+    np.testing.assert_allclose(np.add(first[:-1], (517, 333)), cells.contours[0][:, ::-1], atol=0.01)
+    assert ((cells.centroids > (333, 517)) & (cells.centroids < (333 + 512, 517 + 512))).all()
 
 
 def test_the_picture_shows_squares_bar_and_ground(maps: list[ScoreMap], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -113,38 +114,7 @@ def test_between_levels_it_is_the_area_mean_of_the_next_finer_one(data: Path, na
             np.testing.assert_array_equal(got, want)
 
 
-def write_leica(path: Path, image: np.ndarray, place: tuple[int, int], glass: tuple[int, int]) -> None:
-    """Write a Leica SCN of 0.5 µm/px: a scan at ``place`` of the glass, (y, x) px, and its overview."""
-    levels = [image, image[::4, ::4]]
-    macro = np.full((glass[0] // 32, glass[1] // 32, 3), 240, np.uint8)
-
-    def described(pages: dict[int, np.ndarray], size: tuple[int, ...], offset: tuple[int, int]) -> str:
-        nm = [500 * v for v in (*size, *offset)]
-        sizes = "".join(
-            f'<dimension sizeX="{page.shape[1]}" sizeY="{page.shape[0]}" ifd="{i}"/>'
-            for i, page in pages.items()
-        )
-        return (
-            f"<image><pixels>{sizes}</pixels>"
-            f'<view sizeY="{nm[0]}" sizeX="{nm[1]}" offsetY="{nm[2]}" offsetX="{nm[3]}"/>'
-            "<scanSettings><objectiveSettings><objective>20</objective></objectiveSettings><illuminationSettings>"
-            "<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings></image>"
-        )
-
-    overview = described({0: macro}, glass, (0, 0))
-    scan = described(dict(enumerate(levels, 1)), image.shape[:2], place)
-    text = (
-        '<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
-        f'<collection sizeY="{500 * glass[0]}" sizeX="{500 * glass[1]}">{overview}{scan}</collection></scn>'
-    )
-    options = {"photometric": "rgb", "compression": "zlib", "tile": (256, 256), "metadata": None}
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        for i, (page, um) in enumerate(((macro, 16), (image, 0.5), (levels[1], 2))):
-            described_by = {"description": text} if i == 0 else {}
-            file.write(page, resolution=(1e4 / um,) * 2, resolutionunit=3, **described_by, **options)
-
-
-def test_a_scan_that_begins_somewhere_on_the_glass(tmp_path: Path) -> None:
+def test_a_scan_that_begins_somewhere_on_the_glass(tmp_path: Path, write_leica: Callable[..., None]) -> None:
     """Its bounds are the file's, all round is background, and the grid of patches begins where it does."""
     image = np.random.default_rng(3).integers(0, 256, (1024, 768, 3), np.uint8)
     write_leica(tmp_path / "a.scn", image, (333, 517), (2048, 2304))

@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
         )
         y, x = slide.require_mpp()
         tissue_mm2 = tissue.area_in(options.box or slide.bounds) * y * x / 1e6
-    write_cells(cells, options.output)
+        origin = slide.bounds[:2]  # QuPath counts from the scanned part
+    write_cells(cells, options.output, origin)
     table = cells.table
     facts = {
         "cells": len(cells),

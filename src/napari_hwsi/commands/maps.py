@@ -57,7 +57,8 @@ def write(options: argparse.Namespace, progress: Progress | None = None) -> dict
                 thumbnail = np.asarray(result.slide.thumbnail(1024))
         except HwsiError as error:  # the maps do not need it
             note = f"drawn without the slide: {error}"
-    files = write_maps(maps, options.output, options.step_um, thumbnail, progress)
+    origin = result.slide_facts["bounds"][:2]  # QuPath counts from the scanned part
+    files = write_maps(maps, options.output, options.step_um, thumbnail, progress, origin)
     facts = {
         "maps": [one.name for one in maps],
         "values": maps[0].values,

@@ -225,11 +225,13 @@ def _write_attention(looked: Looked, slides: LabelledSlides, folder: Path) -> No
     write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
     whole = np.rint(boxes).astype(np.int64)
     shape, mpp = (int(whole[:, 2].max()), int(whole[:, 3].max())), (1.0, 1.0)
+    origin = (0, 0)
     stored = looked.slide.path.name.endswith(".hwsi.zarr")
     if stored:
         facts = open_result(looked.slide.path).slide_facts
         shape, mpp = (facts["shape"][0], facts["shape"][1]), (facts["mpp"][0], facts["mpp"][1])
+        origin = facts["bounds"][0], facts["bounds"][1]
     one = ScoreMap("attention", "patch", "slide model", looked.attention, whole, shape, mpp)
-    write_maps([one], folder / f"{name}.geojson")
+    write_maps([one], folder / f"{name}.geojson", origin=origin)
     if stored:
         write_maps([one], folder / f"{name}.ome.zarr")

@@ -91,7 +91,8 @@ class MapsDock(Dock):
 
         def work(progress: Progress, piece: Any) -> list[Path]:
             thumbnail = np.asarray(slide.thumbnail(1024)) if target.suffix == ".png" else None
-            return write_maps(maps, target, thumbnail=thumbnail, progress=progress)
+            origin = slide.bounds[:2]  # QuPath counts from the scanned part
+            return write_maps(maps, target, thumbnail=thumbnail, progress=progress, origin=origin)
 
         def done(files: list[Path]) -> None:
             self.task.say(f"Saved {len(maps)} maps to {files[0].parent / files[0].name}.")

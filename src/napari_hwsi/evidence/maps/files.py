@@ -26,15 +26,18 @@ def write_maps(
     step_um: float | None = None,
     thumbnail: NDArray[np.uint8] | None = None,
     progress: Progress | None = None,
+    origin: Sequence[float] = (0, 0),
 ) -> list[Path]:
     """Write maps of one slide; return the files.
 
     path: its ending decides, see ENDINGS. step_um: µm per pixel in OME files. thumbnail: uint8 (Y, X, 3) of
     the slide, under PNG pictures, of which each map gets its own, named after it where there are several.
+    origin: the (y, x) level-0 place that GeoJSON counts from; QuPath does from the corner of the slide's
+    bounds, ``slide.bounds[:2]``. All other files count from level 0 itself.
     Raises InputError for another ending or no map, StoreError where the disk refuses; what was there stays.
     """
     try:
-        return _written(maps, Path(path), step_um, thumbnail, progress)
+        return _written(maps, Path(path), step_um, thumbnail, progress, origin)
     except OSError as error:
         raise StoreError(
             f"The maps cannot be written to {path} ({error.strerror or error}): choose a folder that exists, "
@@ -48,6 +51,7 @@ def _written(
     step_um: float | None,
     thumbnail: NDArray[np.uint8] | None,
     progress: Progress | None,
+    origin: Sequence[float],
 ) -> list[Path]:
     ending = next((end for end in ENDINGS if target.name.lower().endswith(end)), None)
     if ending is None:
@@ -59,7 +63,7 @@ def _written(
     elif ending == ".ome.tif":
         write_ome_tiff(maps, target, step_um, progress)
     elif ending == ".geojson":
-        write_geojson(maps, target)
+        write_geojson(maps, target, origin)
     elif ending == ".png":
         return _pictures(maps, target, thumbnail)
     else:
