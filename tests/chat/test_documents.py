@@ -128,6 +128,7 @@ def test_on_paper(result: Hierarchy, server: Any, tmp_path: Any) -> None:
     assert all((tmp_path / picture.replace("%20", " ")).is_file() for picture in pictures)
     assert "<script>" not in written
     assert "![shot]" not in written
+    assert r"\[site](https://evil.example)" in written  # words, not a link
     with pytest.raises(InputError, match="neither"):
         save_document(blocks, tmp_path / "talk.docx")
 

@@ -255,5 +255,5 @@ def _block_html(block: Block) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text whose HTML and pictures stay words in Markdown."""
-    return html.escape(text, quote=False).replace("![", "!\\[")
+    """Return text whose HTML, links and pictures stay words in Markdown."""
+    return html.escape(text, quote=False).replace("\\", "\\\\").replace("[", "\\[")
