@@ -36,6 +36,6 @@ def suggestions(
         asked += ["How many nuclei are in this view, and where are they densest?"]
         asked += ["How does this view compare with the whole slide?"]
     if result is not None and len(result.type_names) > 1:
-        asked.insert(1, f"How many nuclei of each type are in {place}?")
+        asked.insert(1, f"Which types of nuclei are in {place}?")
     asked.append(f"Describe {place}")
     return tuple(dict.fromkeys(asked))[:MOST]
