@@ -15,6 +15,7 @@ from napari_hwsi.errors import InputError
 from napari_hwsi.model import Atlas, Concatenated, ScaleVectors, SlideVectors
 from napari_hwsi.model.batch import as_batch, by_region, places_of, region_means
 from napari_hwsi.model.bridge import Bridge
+from napari_hwsi.model.cell_measures import WIDTH as MEASURED
 from napari_hwsi.model.cell_measures import measured_cells
 from napari_hwsi.model.scales import SCALES
 
@@ -133,6 +134,76 @@ def test_gradients_reach_every_weight_and_no_cells_are_a_token_of_their_own(atla
         assert bool(parameter.grad.any()) != still, name
 
 
+def test_the_census_holds_every_patch_of_the_box_whatever_the_budget(atlas: Atlas) -> None:
+    view = atlas.see((0, 0, 1024, 640), budget=6, census=True)
+    assert view.census is not None
+    assert len(view.patch) < len(view.census) == 12  # three columns, the last of them half in the box
+    assert atlas.see((0, 0, 1024, 640)).census is None
+    batch = as_batch([view, atlas.see(census=True)], WIDTHS)
+    assert batch.census is not None
+    assert batch.inside is not None
+    assert batch.inside[0, :12].reshape(4, 3).tolist() == [[1, 1, 0.5]] * 4
+    assert batch.inside[0, 12:].sum() == 0
+    assert batch.inside[1].sum() == 32
+    assert np.array_equal(batch.census[0, 0, :8].numpy(), atlas.patches.vectors[0])
+    assert np.array_equal(batch.census[0, 0, 8:].numpy(), atlas.cells.vectors[0])
+    assert not batch.census[0, 1, 8:].any()  # a patch whose cells were not looked at
+    odd = replace(view.census, vectors=view.census.vectors[:, :9])
+    with pytest.raises(InputError, match="counts over vectors of width 13, not 9"):
+        as_batch([replace(view, census=odd)], WIDTHS)
+
+
+def test_sums_grow_with_the_place_and_not_with_padding(atlas: Atlas) -> None:
+    torch.manual_seed(0)
+    bridge = Concatenated(16, 12, 0.0, WIDTHS, tallies=4).eval()
+    tally = bridge.tally
+    assert tally is not None
+    whole, half = atlas.see(census=True), atlas.see((0, 0, 1024, 1024), census=True)
+
+    def given(*views: SlideVectors) -> tuple[torch.Tensor, torch.Tensor]:
+        """The means and the sums that a view is summed up by."""
+        told: list[torch.Tensor] = []
+        hook = tally.tell.register_forward_hook(lambda _, inputs, __: told.append(inputs[0]))
+        with torch.inference_mode():
+            bridge.see(as_batch(views, WIDTHS))
+        hook.remove()
+        return told[0][:, :13], (told[0][:, 13:] + 2).expm1()
+
+    means, sums = given(half, whole)
+    for alone, both in zip(given(half), (means, sums), strict=True):
+        assert torch.allclose(alone[0], both[0], atol=1e-5)
+    right = given(atlas.see((0, 1024, 1024, 2048), census=True))
+    assert torch.allclose(sums[1], sums[0] + right[1][0], atol=1e-3)
+    assert torch.allclose(means[1], (means[0] + right[0][0]) / 2, atol=1e-5)
+    assert sums[0, -1] == pytest.approx(16)  # patches
+    cells = atlas.cells.vectors[:2].clip(min=0).sum(0)  # what is measured is summed as it is
+    assert sums[0, 4:9].numpy() == pytest.approx(cells, abs=1e-3)
+    assert half.census is not None
+    hidden = replace(half, census=replace(half.census, mask=np.zeros(16, bool)))
+    assert all(not each.any() for each in given(hidden))
+    with torch.inference_mode():
+        seen, unseen = (bridge.see(as_batch([view], WIDTHS)).tokens[0] for view in (half, hidden))
+    change = seen - unseen
+    assert change[0].any()
+    assert torch.allclose(change, change[:1].expand_as(change), atol=1e-5)  # every token is told
+
+
+def test_vectors_enter_in_standard_deviations(atlas: Atlas) -> None:
+    torch.manual_seed(0)
+    bridge = Concatenated(16, 12, 0.0, WIDTHS).eval()
+    patches = torch.from_numpy(atlas.patches.vectors)
+    bridge.settle("patch", patches)
+    entered = bridge.standard["patch"](patches)
+    assert torch.allclose(entered.mean(0), torch.zeros(8), atol=1e-5)
+    assert torch.allclose(entered.std(0, correction=0), torch.ones(8), atol=1e-4)
+    moved = replace(atlas, patches=replace(atlas.patches, vectors=atlas.patches.vectors * 3 + 7))
+    with torch.inference_mode():
+        before = bridge.see(as_batch([atlas.see()], WIDTHS)).tokens
+        bridge.settle("patch", patches * 3 + 7)
+        after = bridge.see(as_batch([moved.see()], WIDTHS)).tokens
+    assert torch.allclose(before, after, atol=1e-4)
+
+
 def test_grouping_by_region() -> None:
     values = torch.arange(10.0).reshape(1, 5, 2)
     mask = torch.tensor([[True, True, False, True, True]])
@@ -150,8 +221,17 @@ def test_an_atlas_of_a_result(piece: Path, tmp_path: Path) -> None:
     atlas = Atlas.of(result)
     patches = result.patches[result.patches["valid"]]
     assert len(atlas.patches) == len(patches)
-    assert len(atlas.cells) == len(result.selected_patches)  # cells are fused in the patches that were kept
+    assert len(atlas.cells) == len(patches)  # those of every patch are measured …
+    behind = atlas.cells.vectors[:, MEASURED:]
+    fused = behind.any(1)
+    made = result.cell_tokens[result.cell_tokens.any(1)]
+    assert sorted(map(tuple, behind[fused])) == sorted(map(tuple, made))  # … and fused where it was kept
+    assert atlas.kept[fused].all()
     assert atlas.mpp == (0.499, 0.499)
+    assert np.array_equal(
+        atlas.cells.vectors[:, :MEASURED],
+        measured_cells(result, patches["region"].to_numpy(), patches["patch"].to_numpy()),
+    )
     view = atlas.see()
     kept = result.selected_patches[["y0", "x0", "y1", "x1"]].to_numpy()
     assert {tuple(box) for box in view.patch.boxes} == {tuple(box) for box in kept}

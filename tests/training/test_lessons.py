@@ -10,6 +10,7 @@ import pytest
 
 from napari_hwsi import analyze
 from napari_hwsi.errors import InputError
+from napari_hwsi.evaluation.readers import read_benchmark
 from napari_hwsi.sample_data import sample_slide
 from napari_hwsi.synthetic import REGIONS, TYPES
 from napari_hwsi.training.examples import read_examples
@@ -20,6 +21,7 @@ from napari_hwsi.training.lessons import (
     lessons_from_truth,
     write_lessons,
 )
+from napari_hwsi.training.lessons.exam import Item, balanced, items_of, write_exam
 from napari_hwsi.training.lessons.from_truth import CELLS, TISSUES
 from napari_hwsi.training.lessons.slides import SPLITS, spec_of
 
@@ -123,6 +125,7 @@ def test_real_slides_are_measured_and_the_rest_is_declined(piece: Path, tmp_path
 
 
 def test_splits_share_no_slide_and_far_ones_lie_beyond(tmp_path: Path) -> None:
+    assert spec_of(5, large=True).shape > spec_of(5).shape
     seeds = [range(split.first, split.first + split.count) for split in SPLITS]
     assert len(set().union(*seeds)) == sum(len(some) for some in seeds)
     near_, far = ([spec_of(seed, far).scanner for seed in range(10_000, 10_040)] for far in (False, True))
@@ -145,3 +148,59 @@ def test_lessons_are_written_as_training_reads_them(lessons: list[Lesson], tmp_p
 def test_a_slide_without_its_truth_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no truth beside it"):
         KnownSlide.beside(tmp_path / "a.svs")
+
+
+@pytest.fixture(scope="module")
+def items(known: KnownSlide) -> list[Item]:
+    return list(items_of(known, seed=1, views=30))
+
+
+def test_the_exam_is_right_by_the_truth(known: KnownSlide, items: list[Item]) -> None:
+    assert {item.form for item in items} == {"choice", "yes_no", "number", "place", "text"}
+    for item in items:
+        regions, types = within(known, item.box)
+        right = item.options["ABCD".index(item.answer)] if item.options else item.answer
+        if item.task == "count":
+            assert int(item.answer) == len(types)
+        if item.task == "present":
+            (name,) = (name for name, words in TISSUES.items() if f"there {words} in" in item.question)
+            share = (regions == REGIONS.index(name)).sum() / (regions > 0).sum()
+            assert (share > 0.005) == (item.answer == "yes")
+        if item.task == "commonest cells":
+            assert list(CELLS.values())[np.bincount(types, minlength=len(TYPES))[1:].argmax()] == right
+        if item.task == "grade":
+            assert right == f"grade {known.findings['grade']}"
+        if item.task == "where":
+            (name,) = (name for name, words in TISSUES.items() if f"the {words}?" in item.question)
+            y0, x0, y1, x1 = item.box
+            area = sum((y1 - y0) * (x1 - x0) for y0, x0, y1, x1 in item.places)
+            assert area == pytest.approx(
+                (regions == REGIONS.index(name)).mean() * (y1 - y0) * (x1 - x0), rel=0.1
+            )
+
+
+def test_words_alone_tell_little_of_the_right_answer(items: list[Item]) -> None:
+    kept = [item for _, item in balanced([("s", item) for item in items])]
+    for question in {item.question for item in kept if item.form == "yes_no"}:
+        answers = [item.answer for item in kept if item.question == question]
+        assert answers.count("yes") == answers.count("no")
+    assert [item for item in kept if item.form == "number"] == [i for i in items if i.form == "number"]
+
+
+def test_the_exam_is_read_by_evaluation_which_asks_as_was_learned(items: list[Item], tmp_path: Path) -> None:
+    path = tmp_path / "s-exam.csv"
+    assert write_exam(path, (("s", item) for item in items)) == len(items)
+    found = read_benchmark([path], "table")
+    assert len(found.cases) + len(found.left_out) == len(items)
+    assert all("was there before" in str(row) for row in found.left_out)  # views may repeat
+    prompts = {item.prompt: item for item in items}
+    for case in found.cases:
+        item = prompts[case.prompt]
+        assert case.kind == item.form
+        if item.lesson is not None and case.kind in ("choice", "yes_no"):
+            assert item.lesson.question == case.prompt
+    short = [item.lesson for item in items if item.form == "yes_no"]
+    assert {lesson.answer for lesson in short if lesson} == {"Yes", "No"}
+    told = short[0].told(synthetic=False) if short[0] else None
+    assert told is not None
+    assert told.question.startswith("Real slide. Is there ")

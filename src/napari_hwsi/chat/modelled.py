@@ -176,6 +176,7 @@ def _mapped(
         region=change(view.region),
         patch=change(view.patch),
         cell=change(view.cell),
+        census=None if view.census is None else change(view.census),
     )
 
 

@@ -387,6 +387,11 @@ class Hierarchy:
         return regions is not None and regions["name"] == "pocket"
 
     @property
+    def has_cell_vectors(self) -> bool:
+        """Whether the segmenter gave each cell a vector of its own."""
+        return self._store.token_width > 0
+
+    @property
     def fuses(self) -> bool:
         """Whether CCAF fused the cells of kept patches."""
         return self._fuser is not None

@@ -16,6 +16,7 @@ from ..cells import TILE_PX, NetworkSegmenter, Segmenter, no_cells
 from ..encoders import PatchEncoder
 from ..errors import InputError
 from ..slides import Slide
+from ..synthetic import is_synthetic
 from ..tissue import PATCH_PX, REGION_PX, Grid, Normaliser, StainKind, TissueMask, fit_normaliser
 from . import adaptive
 from .files import digest, plain
@@ -261,5 +262,6 @@ def slide_facts(slide: Slide, stain: StainKind, tissue: TissueMask) -> dict[str,
         "backend": slide.backend,
         "icc": slide.icc_profile_name if slide.icc else None,
         "stain": stain,
+        "synthetic": is_synthetic(slide.properties),
         "tissue": tissue.origin,
     }

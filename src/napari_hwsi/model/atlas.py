@@ -47,7 +47,9 @@ class Atlas:
     def of(cls, result: Hierarchy | FeatureHierarchy) -> Atlas:
         """Read a result, or the features of another tool that have regions.
 
-        Where no cells were fused, those of a patch are measured (:mod:`.cell_measures`).
+        Where cells have a segmenter's vectors, those of a kept patch are what CCAF made of them. Where they
+        have none, those of every patch are measured (:mod:`.cell_measures`), and what CCAF made of the same
+        measurements of a kept patch stands behind, zeros for others.
         Raises InputError where there are no regions, no valid patch, or numbers that are not finite.
         """
         try:
@@ -72,6 +74,7 @@ class Atlas:
         scales: Sequence[Scale] = SCALES,
         kept_only: bool = False,
         filtered: bool = True,
+        census: bool = False,
     ) -> SlideVectors:
         """Return what a question about a box of the slide is answered from.
 
@@ -80,7 +83,8 @@ class Atlas:
         there. kept_only: of a box, too, only what the filter kept, as the release. budget: the most tokens
         that may come of it, in the scales that the model uses; kept patches go before others, then the more
         relevant ones. filtered: False takes patches whatever the filter says, in an order that is random and
-        always the same, for ablations. Raises InputError for a box where nothing is analysed.
+        always the same, for ablations. census: whether all patches that meet the box come along to be
+        summed over. Raises InputError for a box where nothing is analysed.
         """
         view = self.extent if box is None else as_box(box)
         near = np.flatnonzero(_meets(self.regions.boxes, view))
@@ -129,7 +133,21 @@ class Atlas:
             view,
             self.mpp,
             {scale: count for scale, count in left_out.items() if count},
+            self._census(view, near, scales) if census else None,
         )
+
+    def _census(self, view: Box, regions: NDArray[np.int64], scales: Sequence[Scale]) -> ScaleVectors | None:
+        """Return all patches that meet a box, of these regions, with what the scales in use say of each."""
+        inside = np.flatnonzero(_meets(self.patches.boxes, view))
+        parts = [self.patches.vectors[inside]] if "patch" in scales else []
+        if "cell" in scales:
+            cells = np.zeros((len(self.patches), self.cells.width), np.float32)
+            cells[self.cells_of] = self.cells.vectors
+            parts.append(cells[inside])
+        if not parts:
+            return None
+        owners = np.searchsorted(regions, self.patches.regions[inside])
+        return ScaleVectors.of(np.concatenate(parts, 1), self.patches.boxes[inside], regions=owners)
 
     def _telling(self) -> NDArray[np.float64]:
         """Return the mean relevance of the kept patches of each region, −inf where there are none."""
@@ -155,16 +173,22 @@ def _of_result(result: Hierarchy) -> Atlas:
     boxes = result.regions[_BOX].to_numpy(np.int64)[regions]
     row_of = np.full(len(table), -1)
     row_of[valid] = np.arange(len(valid))
-    cells_of, tokens = np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    fused_of, fused = np.empty(0, np.int64), np.empty((0, 0), np.float32)
     if result.fuses:
         found = result.cell_tokens
         done = ~np.isnan(found).all(1) if found.size else np.zeros(len(found), bool)
-        cells_of, tokens = row_of[result.selected_patches.index.to_numpy()[done]], found[done]
-    elif result.regions["cells"].any():
+        fused_of, fused = row_of[result.selected_patches.index.to_numpy()[done]], found[done]
+    cells_of, tokens = fused_of, fused
+    if not result.has_cell_vectors and result.regions["cells"].any():
         looked = result.regions["cells"].to_numpy(bool)[patches["region"]]
         cells_of = np.flatnonzero(looked)
         numbers = (patches[name].to_numpy(np.int64)[looked] for name in ("region", "patch"))
-        tokens = measured_cells(result, *numbers)
+        measured = measured_cells(result, *numbers)
+        behind = np.zeros((len(valid), fused.shape[1]), np.float32)
+        behind[fused_of] = fused
+        tokens = np.concatenate(
+            [measured, np.where((measured != 0).any(axis=1, keepdims=True), behind[cells_of], 0)], 1
+        )
     y, x = result.slide_facts["mpp"]
     return _atlas(
         str(result.slide_facts["name"]),

@@ -25,7 +25,9 @@ class SlideBatch:
 
     vectors: float32 (B, N_s, W_s); masks: bool (B, N_s), False for padding and for what may not be seen;
     places: float32 (B, N_s, 6); regions: int64 (B, N_s), of patches and cells the row of their region.
-    cells_of: int64 (B, N_cell), the row of the patch whose cells each is.
+    cells_of: int64 (B, N_cell), the row of the patch whose cells each is. census: float32 (B, N, W), what is
+    summed over, and inside: float32 (B, N), how much of each place lies in the box, 0 to 1; None where
+    nothing is to be summed.
     """
 
     vectors: Mapping[str, Tensor]
@@ -33,6 +35,8 @@ class SlideBatch:
     places: Mapping[str, Tensor]
     regions: Mapping[str, Tensor]
     cells_of: Tensor
+    census: Tensor | None = None
+    inside: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.vectors["slide"])
@@ -41,7 +45,8 @@ class SlideBatch:
         """Return the batch on another device."""
         groups = (self.vectors, self.masks, self.places, self.regions)
         vectors, masks, places, regions = ({k: v.to(device) for k, v in group.items()} for group in groups)
-        return SlideBatch(vectors, masks, places, regions, self.cells_of.to(device))
+        summed = (None if each is None else each.to(device) for each in (self.census, self.inside))
+        return SlideBatch(vectors, masks, places, regions, self.cells_of.to(device), *summed)
 
 
 def places_of(scale: ScaleVectors, slide: SlideVectors) -> NDArray[np.float32]:
@@ -96,7 +101,28 @@ def as_batch(slides: Sequence[SlideVectors], widths: Mapping[str, int]) -> Slide
         return {scale: torch.from_numpy(values) for scale, values in arrays.items()}
 
     groups = tensors(vectors), tensors(masks), tensors(places), tensors(regions)
-    return SlideBatch(*groups, torch.from_numpy(cells_of))
+    return SlideBatch(*groups, torch.from_numpy(cells_of), *_census(slides, widths))
+
+
+def _census(slides: Sequence[SlideVectors], widths: Mapping[str, int]) -> tuple[Tensor | None, Tensor | None]:
+    """Return the census of slides and how much of each place lies in the box."""
+    tables = [slide.census for slide in slides if slide.census is not None]
+    if len(tables) < len(slides) or not slides:
+        return None, None
+    width = sum(widths.get(scale, 0) for scale in ("patch", "cell"))
+    longest = max([1, *(len(table) for table in tables)])
+    values = np.zeros((len(slides), longest, width), np.float32)
+    inside = np.zeros((len(slides), longest), np.float32)
+    for i, (table, slide) in enumerate(zip(tables, slides, strict=True)):
+        if table.width not in (width, widths.get("patch")):  # without cells: those stay zeros
+            raise InputError(f"The model counts over vectors of width {width}, not {table.width}.")
+        values[i, : len(table), : table.width] = np.where(table.mask[:, None], table.vectors, 0)
+        sides = np.clip(table.boxes, np.tile(slide.box[:2], 2), np.tile(slide.box[2:], 2))
+        area, whole = (
+            np.prod((boxes[:, 2:] - boxes[:, :2]).astype(np.float64), 1) for boxes in (sides, table.boxes)
+        )
+        inside[i, : len(table)] = np.where(table.mask, area / np.maximum(whole, 1), 0)
+    return torch.from_numpy(values), torch.from_numpy(inside)
 
 
 def by_region(values: Tensor, mask: Tensor, regions: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The cells of a patch as one vector of measurements, for results whose profile does not fuse cells."""
+"""The cells of a patch as one vector of measurements, for segmenters that give cells no vectors."""
 
 from __future__ import annotations
 

@@ -105,7 +105,8 @@ class MLLM(nn.Module):
         """Return what it reads of a box of a slide (None: all of it), the same in training and at use."""
         used = [scale for scale in SCALES if scale in self.bridge.widths]
         as_released = self.bridge.kind == Bridge.kind
-        return atlas.see(box, self.budget, used, kept_only=as_released, filtered=self.filtered)
+        counts = isinstance(self.bridge, Concatenated) and self.bridge.tally is not None
+        return atlas.see(box, self.budget, used, as_released, self.filtered, census=counts)
 
     def batch(self, slides: Sequence[SlideVectors]) -> SlideBatch:
         """Return slides as tensors; raises InputError for vectors of widths the model was not made for."""

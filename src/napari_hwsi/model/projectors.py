@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+_NARROW = 1e-4
+_FARTHEST = 8.0
 
 
 class Projector(nn.Sequential):
@@ -45,3 +49,24 @@ class Adapter(nn.Module):
         """Return vectors (…, W) of the same width."""
         changed: Tensor = self.change(x)
         return x + changed
+
+
+class Standard(nn.Module):
+    """Vectors in standard deviations from a mean, number by number; as they are until these are known."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("sd", torch.ones(width))
+
+    def settle(self, vectors: Tensor) -> None:
+        """Take the mean and standard deviation of vectors (N, W)."""
+        self.mean.copy_(vectors.mean(0))
+        self.sd.copy_(vectors.std(0, correction=0).clamp(min=_NARROW))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return vectors (…, W), held to ±8."""
+        return ((x - self.mean) / self.sd).clamp(-_FARTHEST, _FARTHEST)

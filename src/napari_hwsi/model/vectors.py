@@ -73,8 +73,9 @@ class SlideVectors:
 
     slide: one row, the slide as context; region, patch, cell: what meets the box. cells_of: int64 (cells,),
     the row of the patch whose cells each is. box: (y0, x0, y1, x1), level-0 px; mpp: (y, x) µm per level-0
-    pixel; left_out: how many of a scale the budget had no room for. Raises InputError where these do not
-    belong together.
+    pixel; left_out: how many of a scale the budget had no room for; census: for a model that counts, every
+    patch that meets the box, whatever the budget, its cells' vector behind its own. Raises InputError where
+    these do not belong together.
     """
 
     slide: ScaleVectors
@@ -85,6 +86,7 @@ class SlideVectors:
     box: Box = (0, 0, 1, 1)
     mpp: Mpp = (1.0, 1.0)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    census: ScaleVectors | None = None
 
     @classmethod
     def of_regions(

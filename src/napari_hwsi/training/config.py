@@ -41,8 +41,8 @@ class Data:
 class Tokens:
     """How slides become tokens. kind: 'concatenated' [paper] or 'resampled' [release]; scales: that are used;
     budget: tokens at the most; filter: whether the filter chooses the patches; hidden, dropout: of the
-    projectors; queries: of the resampler; placement: see :class:`~napari_hwsi.model.chat.Chat`; system: what
-    the model is told first.
+    projectors; tallies: sums over all patches of the box, so that the model can count; queries: of the
+    resampler; placement: see :class:`~napari_hwsi.model.chat.Chat`; system: what the model is told first.
     """
 
     kind: Literal["concatenated", "resampled"] = "concatenated"
@@ -51,6 +51,7 @@ class Tokens:
     filter: bool = True
     hidden: int = 1024
     dropout: float = 0.1
+    tallies: int = 0
     queries: int = 64
     placement: Literal["template", "before"] = "template"
     system: str = "You are an expert histopathology assistant."

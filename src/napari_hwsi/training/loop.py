@@ -120,7 +120,7 @@ class _Run:
             {"params": matrices, "weight_decay": schedule.decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
+        self.optimizer = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98), fused=True)
         self.step, self.best_step, self.best = 0, 0, math.inf
         self.curve = _Curve(out / _CURVE, self.accelerator.is_main_process)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from .. import __version__
@@ -31,6 +32,9 @@ from .splits import check_disjoint, split
 
 if TYPE_CHECKING:
     from ..model import MLLM
+
+
+_SETTLED = 200  # slides, at the most, from which the spread of vectors is taken
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,8 @@ def _model(stage: Stage, config: Config, material: Material, device: torch.devic
         bridge = _bridge(config, material.widths, width)
         reads = config.tokens.budget, config.tokens.filter
         model = MLLM("model", language, chat, bridge, device, chosen.place, *reads)
+        if isinstance(bridge, Concatenated):
+            _settle(bridge, material)
     model.bridge.requires_grad_(True)
     if chosen.trains == "lora":
         model.language = with_lora(model.language, lora_from(chosen.lora or {}))
@@ -241,6 +247,20 @@ def _model(stage: Stage, config: Config, material: Material, device: torch.devic
     if chosen.checkpointing:
         model.language.gradient_checkpointing_enable({"use_reentrant": False})
     return model
+
+
+def _settle(bridge: Concatenated, material: Material) -> None:
+    """Let the bridge take the mean and spread of each scale over the slides that are learned from."""
+    slides = sorted({example.slide for example in material.train})
+    atlases = [material.shelf.atlas(slide) for slide in slides[:: -(-len(slides) // _SETTLED)]]
+    tables = {
+        "slide": [atlas.slide[None] for atlas in atlases],
+        "region": [atlas.regions.vectors for atlas in atlases],
+        "patch": [atlas.patches.vectors for atlas in atlases],
+        "cell": [atlas.cells.vectors for atlas in atlases if atlas.cells.width],
+    }
+    for scale in bridge.widths:
+        bridge.settle(scale, torch.from_numpy(np.concatenate(tables[scale])))
 
 
 def _saved(model: MLLM, folder: Path, about: Mapping[str, Any]) -> None:
@@ -262,8 +282,8 @@ def _bridge(config: Config, widths: Mapping[str, int], width: int) -> Bridge | C
             raise InputError("tokens: kind: resampled needs all four scales.")
         return Bridge(width, tokens.hidden, tokens.queries, tokens.dropout, used)
     if config.start is None:
-        return Concatenated(width, tokens.hidden, tokens.dropout, used)
-    bridge = Concatenated(width, tokens.hidden, tokens.dropout, used, adapters=True)
+        return Concatenated(width, tokens.hidden, tokens.dropout, used, tallies=tokens.tallies)
+    bridge = Concatenated(width, tokens.hidden, tokens.dropout, used, adapters=True, tallies=tokens.tallies)
     aligned = load_aligned(config.start)
     for scale in used:
         bridge.adapters[scale].load_state_dict(aligned.adapters[scale].state_dict())

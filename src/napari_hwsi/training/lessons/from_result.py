@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from ...hierarchy import Hierarchy
 from ...units import Box, intersect
+from .from_truth import CELLS, TISSUES
 from .lesson import Lesson
 from .wording import drawn_box, one_of, percent, place_words, rounded
 
@@ -23,11 +24,24 @@ _TAUGHT = "I was taught that on synthetic slides only."
 _BINS = 8  # squares a side of the view, to find where nuclei are densest
 _FEW = 20  # nuclei below which nothing is said of their sizes
 _DECLINED = {
-    "the diagnosis": ("What is the diagnosis?", "Is this cancer?", "Which disease is this?"),
+    "the diagnosis": ("What is the diagnosis?", "Is this cancer?", "Which disease is this?",
+                      "Is it malignant?", "Is it benign or malignant?", "What type of cancer is this?"),
+    "the findings": ("Write a report.", "Write a pathology report of this slide.", "Report the findings."),
     "the grade": ("What is the grade?", "Which grade does the tumour have?", "Grade the tumour."),
-    "the prognosis": ("What is the prognosis?", "How long will this patient live?", "Will it recur?"),
-    "kinds of tissue": ("Is there tumour in this view?", "Where is the tumour?", "Is there necrosis?"),
-    "kinds of cells": ("How many tumour cells are there?", "Are there lymphocytes?", "Are there mitoses?"),
+    "the prognosis": ("What is the prognosis?", "How long will this patient live?", "Will it recur?",
+                      "What is the stage?"),
+    "kinds of tissue": (
+        "Is there tumour?", "Which tissue takes the largest part?", "What tissue is shown here?",
+        *(f"Is there {tissue} in this view?" for tissue in TISSUES.values()),
+        *(f"Where is most of the {tissue}?" for tissue in TISSUES.values()),
+        *(f"How much of the tissue is {tissue}?" for tissue in TISSUES.values()),
+    ),
+    "kinds of cells": (
+        "Are there mitoses?", "Which kind of cell dominates?", "Which cells are the most frequent?",
+        "How dense is the lymphocytic infiltrate?",
+        *(f"How many {cells} are in this view?" for cells in CELLS.values()),
+        *(f"Are there {cells}?" for cells in CELLS.values()),
+    ),
     "markers and genes": ("Is it HER2 positive?", "Which mutation does it have?", "What is the MSI status?"),
     "treatment": ("How should it be treated?", "Which therapy is best?"),
 }  # fmt: skip
@@ -98,8 +112,7 @@ def lessons_from_result(
         view = Measured.of(result, box)
         for kind, question, answer in _asked(view, rng):
             yield Lesson(kind, box, question, answer)
-        if not synthetic:
-            what = one_of(rng, tuple(_DECLINED))
+        for what in () if synthetic else rng.permutation(tuple(_DECLINED))[:2]:
             told = f"I cannot tell {what} of a real slide: {_TAUGHT} {_summary(view)}"
             yield Lesson("declined", box, one_of(rng, _DECLINED[what]), told)
 

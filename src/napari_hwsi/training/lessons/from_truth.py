@@ -202,12 +202,26 @@ def _dominant(view: View, rng: np.random.Generator) -> Iterator[Pair]:
     yield one_of(rng, ask), f"{CELLS[name].capitalize()}, {percent(first / total)} of the nuclei."
 
 
+def present_tissues(view: View) -> tuple[list[str], list[str]]:
+    """Return which tissues are in a view, and which are not; those of which there is a trace are neither."""
+    shares = view.shares
+    return (
+        [name for name in TISSUES if shares[name] >= _SEEN],
+        [name for name in TISSUES if shares[name] <= _DOUBTED],
+    )
+
+
+def where_tissues(view: View) -> list[str]:
+    """Return the tissues of a view that are worth pointing at."""
+    return [
+        name
+        for name in TISSUES
+        if view.shares[name] >= 2 * _SEEN and (view.regions == REGIONS.index(name)).mean() < _POINTED
+    ]
+
+
 def _present(view: View, rng: np.random.Generator) -> Iterator[Pair]:
-    seen = {True: [], False: []}  # type: dict[bool, list[str]]
-    for name in TISSUES:
-        if name != "stroma" and not _DOUBTED < view.shares[name] < _SEEN:
-            seen[view.shares[name] >= _SEEN].append(name)
-    for there, names in seen.items():
+    for there, names in zip((True, False), present_tissues(view), strict=True):
         if not names:
             continue
         name = one_of(rng, names)
@@ -232,11 +246,7 @@ def _share(view: View, rng: np.random.Generator) -> Iterator[Pair]:
 
 
 def _where(view: View, rng: np.random.Generator) -> Iterator[Pair]:
-    names = [
-        name
-        for name in TISSUES
-        if view.shares[name] >= 2 * _SEEN and (view.regions == REGIONS.index(name)).mean() < _POINTED
-    ]
+    names = where_tissues(view)
     if names:
         name = one_of(rng, names)
         ask = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...disk import written_whole
+from ...model.pocket import told
 from ...units import Box
 
 
@@ -21,6 +22,10 @@ class Lesson:
     box: Box
     question: str
     answer: str
+
+    def told(self, synthetic: bool) -> Lesson:
+        """Return it with the question as the pocket model reads it."""
+        return replace(self, question=told(self.question, synthetic))
 
 
 def write_lessons(path: Path, rows: Iterable[tuple[str, str, Lesson]]) -> int:

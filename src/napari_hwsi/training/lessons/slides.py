@@ -1,8 +1,8 @@
 """``python -m napari_hwsi.training.lessons OUT``: synthetic slides, their results, and lessons about them.
 
-Into OUT go ``slides/`` (with the truth beside each), ``results/`` and, for each split, lessons and reports as
-CSV; what is there is kept, so a stopped run goes on. All slides, of about a square millimetre each, take some
-hours of one core.
+Into OUT go ``slides/`` (with the truth beside each), ``results/`` and, for each split, lessons, captions and
+reports among these, and an exam (a table that ``napari-hwsi evaluate`` reads), as CSV. What is there is kept,
+so a stopped run goes on. All of it takes about an hour of one core.
 """
 
 from __future__ import annotations
@@ -20,38 +20,49 @@ from numpy.typing import NDArray
 from ...errors import HwsiError
 from ...hierarchy import analyze, open_result
 from ...synthetic import Scanner, SlideSpec, Stain, write_slide
+from .exam import balanced, items_of, write_exam
 from .from_result import lessons_from_result
 from .from_truth import KnownSlide, lessons_from_truth
 from .lesson import Lesson, write_lessons, write_reports
 
 _SIDES = (2048, 2304, 2560, 3072)
+_LARGE_SIDES = (4096, 5120, 6144)
 _MPP = 0.5
+_EXAM_VIEWS = 5
+_LEARNED = ("train", "large")
+_CAPTIONS = ("report", "contents", "measured contents")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Slides of one purpose: seeds from ``first`` on; far: stains and scanners beyond those learned from."""
+    """Slides of one purpose: seeds from ``first`` on; far: stains and scanners beyond those learned from;
+    large: of several regions.
+    """
 
     name: str
     first: int
     count: int
     far: bool = False
+    large: bool = False
 
 
 SPLITS = (
-    Split("train", 10_000, 200), Split("valid", 50_000, 30), Split("test", 60_000, 60),
-    Split("far", 70_000, 40, far=True),
+    Split("train", 10_000, 200), Split("large", 20_000, 16, large=True), Split("valid", 50_000, 30),
+    Split("test", 60_000, 60), Split("far", 70_000, 40, far=True), Split("wide", 80_000, 4, large=True),
 )  # fmt: skip
-"""No seed is in two of them. 'far' is for measuring only, like 'test'."""
+"""No seed is in two of them. 'test', 'far' and 'wide' are for measuring only."""
 
 
-def spec_of(seed: int, far: bool = False) -> SlideSpec:
+def spec_of(seed: int, far: bool = False, large: bool = False) -> SlideSpec:
     """Return the slide of a seed: its size, stain and scanner are drawn from it too.
 
-    far: paler or stronger, off in hue, blurred, noisy, dim and hard compressed, beyond what is learned from.
+    far: paler or stronger, off in hue, blurred, noisy, dim and hard compressed, beyond what is learned from;
+    large: of several regions, not of one.
     """
     rng = np.random.default_rng([seed, 7])
     shape = int(rng.choice(_SIDES, p=[0.4, 0.25, 0.2, 0.15])), int(rng.choice(_SIDES[:3]))
+    if large:
+        shape = int(rng.choice(_LARGE_SIDES)), int(rng.choice(_LARGE_SIDES))
     stain = _far_stain(seed, rng) if far else None
     scanner = Scanner(
         blur_um=float(rng.uniform(*((0.6, 0.8) if far else (0.2, 0.55)))),
@@ -80,21 +91,30 @@ def _vector(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return first, second, third
 
 
-def prepare(out: Path, split: str, seed: int, far: bool) -> str:
+def prepare(out: Path, split: Split, seed: int) -> str:
     """Write one slide and analyse it, where that is not done; return its name."""
-    name = f"{split}_{seed}"
+    name = f"{split.name}_{seed}"
     slide, store = _slide(out, name), out / "results" / f"{name}.hwsi.zarr"
     if not slide.exists():
-        write_slide(slide, spec_of(seed, far))
+        write_slide(slide, spec_of(seed, split.far, split.large))
     analyze(slide, store, device="cpu")
     return name
 
 
 def lessons_of(out: Path, name: str, seed: int, views: int) -> Iterator[Lesson]:
-    """Yield the lessons of a prepared slide: of its truth, and half as many of what was measured."""
-    yield from lessons_from_truth(KnownSlide.beside(_slide(out, name)), seed, views)
+    """Yield the lessons of a prepared slide: of its truth, of which half have a short answer in a fixed form,
+    and half as many of what was measured; some of these as if it were a real slide.
+    """
+    known = KnownSlide.beside(_slide(out, name))
+    for lesson in lessons_from_truth(known, seed, views):
+        yield lesson.told(synthetic=True)
+    for item in items_of(known, seed, views):
+        if item.lesson is not None:
+            yield item.lesson.told(synthetic=True)
     result = open_result(out / "results" / f"{name}.hwsi.zarr")
-    yield from lessons_from_result(result, seed, views // 2, synthetic=True)
+    for synthetic, few in ((True, views // 2), (False, views // 3)):
+        for lesson in lessons_from_result(result, seed, few, synthetic):
+            yield lesson.told(synthetic)
 
 
 def real_lessons(out: Path, slides: Sequence[Path], views: int) -> Iterator[tuple[str, str, Lesson]]:
@@ -102,7 +122,7 @@ def real_lessons(out: Path, slides: Sequence[Path], views: int) -> Iterator[tupl
     for seed, slide in enumerate(slides):
         result = analyze(slide, out / "results" / f"{slide.stem}.hwsi.zarr", device="cpu")
         for lesson in lessons_from_result(result, seed, views, synthetic=False):
-            yield slide.stem, slide.stem, lesson
+            yield slide.stem, slide.stem, lesson.told(synthetic=False)
 
 
 def main() -> int:
@@ -121,7 +141,7 @@ def main() -> int:
         with ProcessPoolExecutor(given.workers) as pool:
             jobs = {
                 split.name: [
-                    pool.submit(prepare, out, split.name, split.first + i, split.far)
+                    pool.submit(prepare, out, split, split.first + i)
                     for i in range(max(1, round(given.share * split.count)))
                 ]
                 for split in SPLITS
@@ -129,12 +149,17 @@ def main() -> int:
             names = {split: [job.result() for job in part] for split, part in jobs.items()}
         for split, part in names.items():
             real = real_lessons(out, given.real, 4 * given.views) if split == "train" else ()
-            n = write_lessons(out / f"{split}.csv", (*_rows(out, part, given.views), *real))
-            write_reports(
-                out / f"{split}-reports.csv",
-                ((name, name, KnownSlide.beside(_slide(out, name)).report) for name in part),
-            )
-            sys.stdout.write(f"{n} lessons of {len(part)} slides in {out / split}.csv\n")
+            views = given.views if split in _LEARNED else max(1, given.views // 4)
+            lessons = [*_rows(out, part, views), *real]
+            n = write_lessons(out / f"{split}.csv", lessons)
+            captions = (row for row in lessons if row[2].kind in _CAPTIONS)
+            write_lessons(out / f"{split}-captions.csv", captions)
+            known = {name: KnownSlide.beside(_slide(out, name)) for name in part}
+            reports = ((name, name, slide.report) for name, slide in known.items())
+            write_reports(out / f"{split}-reports.csv", reports)
+            items = [(name, i) for name, s in known.items() for i in items_of(s, _seed(name), _EXAM_VIEWS)]
+            m = write_exam(out / f"{split}-exam.csv", balanced(items))
+            sys.stdout.write(f"{split}: {n} lessons, {m} questions of the exam, {len(part)} slides\n")
     except HwsiError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -143,8 +168,12 @@ def main() -> int:
 
 def _rows(out: Path, names: Sequence[str], views: int) -> Iterator[tuple[str, str, Lesson]]:
     for name in names:
-        for lesson in lessons_of(out, name, int(name.rpartition("_")[2]), views):
+        for lesson in lessons_of(out, name, _seed(name), views):
             yield name, name, lesson
+
+
+def _seed(name: str) -> int:
+    return int(name.rpartition("_")[2])
 
 
 def _slide(out: Path, name: str) -> Path:
