@@ -116,7 +116,7 @@ def test_on_paper(result: Hierarchy, server: Any, tmp_path: Any) -> None:
     shown = [attributes["src"] for tag, attributes in tags if tag == "img"]
     assert len(shown) == len(first.evidence) + len(second.evidence)
     assert all(source.startswith("data:image/png;base64,") for source in shown)
-    targets = {attributes["id"] for tag, attributes in tags if tag == "figure"}
+    targets = {attributes["id"] for tag, attributes in tags if tag == "div"}
     links = [attributes["href"] for tag, attributes in tags if tag == "a" and "href" in attributes]
     assert links
     assert {link.removeprefix("#") for link in links} <= targets

@@ -157,7 +157,8 @@ def save_document(blocks: Sequence[Block], file: str | Path) -> Path:
 
 _STYLE = (
     "body{font-family:sans-serif;max-width:46em;margin:2em auto;padding:0 1em;line-height:1.45}"
-    "figure{display:inline-block;vertical-align:top;width:14em;margin:.4em}img{max-width:100%}"
+    ".place{display:inline-block;vertical-align:top;width:14em;margin:.4em}img{max-width:100%}"
+    ".picture{line-height:1;margin-bottom:2px}"
     ".small{font-size:.85em;color:#555}"
 )
 
@@ -248,10 +249,10 @@ def _block_html(block: Block) -> str:
     if isinstance(block, Text):
         return block.html
     data = base64.b64encode(block.png or b"").decode("ascii")
-    image = f'<img alt="" src="data:image/png;base64,{data}"><br>' if block.png else ""
-    caption = f'<span class="small">{html.escape(block.caption)}</span>'
-    # A paragraph of its own, also for readers of HTML that know no figures.
-    return f'<figure id="{block.anchor}"><p><a name="{block.anchor}"></a>{image}{caption}</p></figure>'
+    image = f'<p class="picture"><img alt="" src="data:image/png;base64,{data}"></p>' if block.png else ""
+    caption = f'<p class="small"><a name="{block.anchor}"></a>{html.escape(block.caption)}</p>'
+    # Not a figure, which Qt's HTML does not know; nor in one paragraph, whose lines would all be that high.
+    return f'<div class="place" id="{block.anchor}">{image}{caption}</div>'
 
 
 def _escaped(text: str) -> str:
