@@ -11,7 +11,7 @@ import torch
 
 from napari_hwsi.errors import InputError
 from napari_hwsi.training.config import read_config
-from napari_hwsi.training.examples import CAPTION, Example, read_examples, slide_name
+from napari_hwsi.training.examples import CAPTION, Example, read_examples, slide_name, together
 from napari_hwsi.training.shelf import Shelf
 from napari_hwsi.training.splits import check_disjoint, patient_of, split
 from napari_hwsi.training.stages import gather, train
@@ -190,8 +190,20 @@ def test_units_of_four_scales_are_different_strings() -> None:
     assert "lymph node of the axilla" not in units.phrases  # an article ends a phrase
     assert {"adenocarcinoma", "nests", "necrosis", "40 %"} <= {*units.words}
     assert "the" not in units.words
-    together = [*units.words, *units.phrases, *units.sentences, units.report]
-    assert len({text.lower().strip(" .") for text in together}) == len(together)
+    every = [*units.words, *units.phrases, *units.sentences, units.report]
+    assert len({text.lower().strip(" .") for text in every}) == len(every)
     assert "Necrosis" not in units.sentences  # it is a word already
     one = text_units("Necrosis.")
     assert (one.words, one.phrases, one.sentences) == (("necrosis",), (), ())
+
+
+def test_questions_about_one_place_share_a_look() -> None:
+    asked = [Example("s", f"q{i}", f"a{i}", f"row {i}", box=(0, 0, 9, 9)) for i in range(5)]
+    elsewhere = Example("s", "q", "a", "row 5", box=(0, 0, 9, 8))
+    longer = Example("s", "and?", "a", "row 6", history=(("q", "a"),), box=(0, 0, 9, 9))
+    found = together([*asked, elsewhere, longer], 3)
+    assert [each.box for each in found] == [(0, 0, 9, 9), (0, 0, 9, 9), (0, 0, 9, 8), (0, 0, 9, 9)]
+    assert sorted(pair for each in found[:2] for pair in each.pairs) == [(f"q{i}", f"a{i}") for i in range(5)]
+    assert max(len(each.pairs) for each in found) == 3
+    assert found[-1] == longer
+    assert together(asked, 1) == tuple(asked)

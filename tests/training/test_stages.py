@@ -88,13 +88,36 @@ def test_training_and_use_compute_the_same(mllm: Any, shelf: Shelf) -> None:
     answers = ["It is necrosis.", "It is."]
     words = [mllm.words(QUESTION, history if i else (), answer) for i, answer in enumerate(answers)]
     with torch.inference_mode():
-        read = mllm(mllm.batch(views), words)
+        read = mllm(mllm.batch(views), [[each] for each in words])
     scores = read.logits[:, :-1].log_softmax(-1)
     for i, answer in enumerate(answers):
         rows = read.labels[i, 1:] != -100
         told = scores[i, rows].gather(1, read.labels[i, 1:][rows, None]).sum()
         alone = mllm.choices(views[i], QUESTION, [answer], history if i else ())[0]
         assert float(told) == pytest.approx(alone, abs=1e-3)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_questions_that_share_a_slide_do_not_see_each_other(mllm: Any, shelf: Shelf, attention: str) -> None:
+    views = [mllm.view(shelf.atlas("s0")), mllm.view(shelf.atlas("s1"), (0, 0, 300, 300))]
+    asked = [
+        [(QUESTION, "It is necrosis."), ("Is it?", "It is."), ("What?", "It is tumour.")],
+        [("Is it?", "No.")],
+    ]
+    words = [[mllm.words(question, (), answer) for question, answer in row] for row in asked]
+    before = mllm.language.config._attn_implementation
+    mllm.language.set_attn_implementation(attention)
+    with torch.inference_mode():
+        read = mllm(mllm.batch(views), words)
+    mllm.language.set_attn_implementation(before)
+    scores = read.logits[:, :-1].log_softmax(-1)
+    for i, (view, row) in enumerate(zip(views, asked, strict=True)):
+        rows = read.labels[i, 1:] != -100
+        told = scores[i, rows].gather(1, read.labels[i, 1:][rows, None])[:, 0]
+        lengths = [len(each.answer) for each in words[i]]
+        for said, (question, answer) in zip(told.split(lengths), row, strict=True):
+            alone = mllm.choices(view, question, [answer])[0]
+            assert float(said.sum()) == pytest.approx(alone, abs=1e-3)
 
 
 @pytest.mark.gpu

@@ -126,14 +126,16 @@ class MLLM(nn.Module):
             *self.chat.ids(question, history), [] if answer is None else self.chat.answer_ids(answer)
         )
 
-    def forward(self, slides: SlideBatch, words: Sequence[Words]) -> Read:
-        """Read B conversations about B slides, as in training."""
+    def forward(self, slides: SlideBatch, words: Sequence[Sequence[Words]]) -> Read:
+        """Read conversations about B slides, as in training; those about one do not see each other."""
         seen = self.bridge.see(slides)
-        inputs, mask, labels = self._join(seen, words)
-        keep = max(len(each.answer) for each in words) + 1
-        positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+        inputs, mask, positions, labels = self._together(seen, words)
+        keep = max(sum(len(each.after) + len(each.answer) for each in row) for row in words) + 1
         out = self.language(
-            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, logits_to_keep=keep
+            inputs_embeds=inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            logits_to_keep=min(keep, inputs.shape[1]),
         )
         return Read(out.logits, labels[:, -keep:], seen)
 
@@ -193,7 +195,7 @@ class MLLM(nn.Module):
         words = self.words(question, history)
         seen = self.look(slide)
         with torch.inference_mode():
-            inputs, _, _ = self._join(seen, [words])
+            inputs = self._join(seen, words)
         if inputs.shape[1] >= self.context:
             raise InputError(
                 f"Slide and words are {inputs.shape[1]} tokens, and {self.name} reads {self.context}. "
@@ -201,25 +203,56 @@ class MLLM(nn.Module):
             )
         return inputs, seen, len(words.before)
 
-    def _join(self, seen: Seen, words: Sequence[Words]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs (B, L, D), mask (B, L) and labels (B, L), padded on the left."""
-        flat = [token for each in words for token in (*each.before, *each.after, *each.answer)]
+    def _join(self, seen: Seen, words: Words) -> Tensor:
+        """Return what the language model reads of one slide and of what was said so far, (1, L, D)."""
+        tokens = seen.tokens[0][seen.mask[0]]
+        spoken = self._embed(torch.tensor([*words.before, *words.after], device=self.device))
+        at = len(words.before)
+        return torch.cat([spoken[:at], tokens.to(spoken.dtype), spoken[at:]])[None]
+
+    def _together(
+        self, seen: Seen, words: Sequence[Sequence[Words]]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return inputs (B, L, D), mask, positions (B, L) and labels (B, L), padded on the left.
+
+        What comes before the questions stands once in a row, then each question with its answer, each in the
+        places it would have alone. mask: bool (B, L), where each row has one question; else (B, 1, L, L),
+        what each token looks at.
+        """
+        flat = [
+            t for row in words for t in (*row[0].before, *(t for w in row for t in (*w.after, *w.answer)))
+        ]
         embedded = self._embed(torch.tensor(flat, device=self.device))
-        rows, start = [], 0
-        for each, tokens, mask in zip(words, seen.tokens, seen.mask, strict=True):
-            mine = embedded[start : start + len(each)]
-            at = len(each.before)
+        rows, blocks, places, labels, start = [], [], [], [], 0
+        for row, tokens, mask in zip(words, seen.tokens, seen.mask, strict=True):
+            if any(each.before != row[0].before for each in row):
+                raise InputError("Questions that share a slide must begin alike: none has a history.")
+            at, spoken = len(row[0].before), sum(len(w.after) + len(w.answer) for w in row)
+            mine = embedded[start : start + at + spoken]
+            start += at + spoken
             rows.append(torch.cat([mine[:at], tokens[mask].to(mine.dtype), mine[at:]]))
-            start += len(each)
-        longest = max(len(row) for row in rows)
+            first = len(rows[-1]) - spoken
+            block, place, label = [0] * first, [*range(first)], [_IGNORED] * first
+            for number, each in enumerate(row, 1):
+                count = len(each.after) + len(each.answer)
+                block += [number] * count
+                place += range(first, first + count)
+                label += [*[_IGNORED] * len(each.after), *each.answer]
+            blocks.append(block)
+            places.append(place)
+            labels.append(label)
+        longest = max(map(len, rows))
         inputs = torch.stack([nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-        mask = torch.zeros(inputs.shape[:2], dtype=torch.bool, device=self.device)
-        labels = torch.full(inputs.shape[:2], _IGNORED, device=self.device)
-        for i, (each, row) in enumerate(zip(words, rows, strict=True)):
-            mask[i, longest - len(row) :] = True
-            if each.answer:
-                labels[i, -len(each.answer) :] = torch.tensor(each.answer, device=self.device)
-        return inputs, mask, labels
+
+        def padded(values: Sequence[Sequence[int]], fill: int) -> Tensor:
+            filled = [[fill] * (longest - len(row)) + [*row] for row in values]
+            return torch.tensor(filled, device=self.device)
+
+        of = padded(blocks, -1)
+        mask = of >= 0
+        if max(map(len, words)) > 1:
+            mask = _sight(of, self.language.config._attn_implementation, inputs.dtype)
+        return inputs, mask, padded(places, 0), padded(labels, _IGNORED)
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.language.get_input_embeddings()(ids)
@@ -234,3 +267,21 @@ class MLLM(nn.Module):
         boxes = np.concatenate([slide.at(scale).boxes[m] for scale, m in zip(shown, masks, strict=True)])
         names = np.repeat(shown, [int(mask.sum()) for mask in masks])
         return Attended(weights, names, boxes)
+
+
+def _sight(block: Tensor, attention: str, dtype: torch.dtype) -> Tensor:
+    """Return what each token of rows of blocks (B, L) looks at, (B, 1, L, L), in the form attention takes.
+
+    Block 0 stands before all others, which do not see one another; −1 is padding, which looks at itself, so
+    that nothing is divided by nothing.
+    """
+    count = block.shape[1]
+    before = torch.ones(count, count, dtype=torch.bool, device=block.device).tril()
+    mine = (block[:, None, :] == block[:, :, None]) | (block[:, None, :] == 0)
+    itself = torch.eye(count, dtype=torch.bool, device=block.device)
+    seen = (before & mine & (block[:, None, :] >= 0) | itself)[:, None]
+    if attention == "sdpa":
+        return seen
+    return torch.zeros(seen.shape, dtype=dtype, device=block.device).masked_fill(
+        ~seen, torch.finfo(dtype).min
+    )

@@ -46,11 +46,11 @@ class Answering(Learner):
         """Return the parts of the loss, and 'loss', their weighted sum."""
         model, losses = self.model, self._losses
         slides = model.batch([model.view(self._shelf.atlas(e.slide), e.box) for e in examples])
-        words = [model.words(e.question, e.history, e.answer) for e in examples]
+        words = [[model.words(asked, e.history, said) for asked, said in e.pairs] for e in examples]
         read = model(slides, words)
         parts = {"language": read.loss()}
         if losses.contrast:
-            parts["contrast"] = self._contrast(read.seen, [e.answer for e in examples])
+            parts["contrast"] = self._contrast(read.seen, [_said(e) for e in examples])
         if losses.consistency:
             parts["consistency"] = (
                 consistency(read.seen)
@@ -90,3 +90,8 @@ class Answering(Learner):
             words = table[flat].float()
             sums = words.new_zeros(len(ids), words.shape[1]).index_add(0, rows, words)
             return sums / torch.bincount(rows)[:, None]
+
+
+def _said(example: Example) -> str:
+    """Return all that is said of what an example is about."""
+    return "\n".join(answer for _, answer in example.pairs)

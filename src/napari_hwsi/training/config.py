@@ -23,7 +23,8 @@ Part = TypeVar("Part")
 class Data:
     """files: of examples, for training; stores: folders of results or of the release's features; validation:
     files of their own, None: a share of the patients (seed: which); patients: a CSV of slide, patient;
-    encoding: of CSV files; kept: slides in memory; mpp: µm per level-0 pixel where feature files lack it.
+    encoding: of CSV files; kept: slides in memory; mpp: µm per level-0 pixel where feature files lack it;
+    together: questions about the same box that share one look at it, at the most (stages 2 and 3).
     """
 
     files: tuple[str, ...]
@@ -35,6 +36,11 @@ class Data:
     encoding: str = "utf-8"
     kept: int = 256
     mpp: float | None = None
+    together: int = 1
+
+    def __post_init__(self) -> None:
+        if self.together < 1:
+            raise InputError(f"together is at least 1, not {self.together}.")
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ class Losses:
 
 @dataclass(frozen=True)
 class Schedule:
-    """steps: of the optimiser; batch: examples a step, over all devices; micro: examples a device at a time;
+    """steps: of the optimiser; batch: examples a step, over all devices, those that share a look counting as
+    one; micro: examples a device at a time;
     rate: highest learning rate, after ``warmup`` steps, then a cosine down to 0; decay: of weights (AdamW);
     clip: largest norm of the gradient; precision: of products, 'float32' or 'bf16'; validate: every so many
     steps; save: likewise, what a killed run goes on from.

@@ -30,7 +30,9 @@ class Example:
     """One question about a slide and the answer to learn.
 
     slide: its name; where: file and row; history: earlier (question, answer) pairs; box: what is asked about,
-    (y0, x0, y1, x1) in level-0 px, None: the whole slide; patient: None where the file does not say.
+    (y0, x0, y1, x1) in level-0 px, None: the whole slide; patient: None where the file does not say;
+    also: more questions about the same, each with its answer and none knowing of the others: the slide is
+    looked at once for all of them.
     """
 
     slide: str
@@ -41,6 +43,12 @@ class Example:
     history: tuple[tuple[str, str], ...] = ()
     box: Box | None = None
     patient: str | None = None
+    also: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """All its questions, with their answers."""
+        return (self.question, self.answer), *self.also
 
 
 @dataclass(frozen=True)
@@ -225,6 +233,24 @@ def slide_name(path: str) -> str:
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return name
+
+
+def together(examples: Iterable[Example], most: int) -> tuple[Example, ...]:
+    """Return examples with up to ``most`` questions about the same box of the same slide in one.
+
+    Those of a longer conversation stay alone.
+    """
+    groups: dict[object, list[Example]] = {}
+    for example in examples:
+        what = (example.slide, example.box) if not example.history else (example.where,)
+        groups.setdefault(what, []).append(example)
+    found = []
+    for group in groups.values():
+        parts = -(-len(group) // most)
+        for i in range(parts):  # every so many, so that kinds that follow one another are spread
+            first, *others = group[i::parts]
+            found.append(replace(first, also=tuple((e.question, e.answer) for e in others)))
+    return tuple(found)
 
 
 def with_patients(examples: Examples, patients: dict[str, str]) -> Examples:

@@ -25,7 +25,7 @@ from ..model.language import lora_from, with_lora
 from ..progress import Progress
 from .answering import Answering
 from .config import Config, Stage, Tokens
-from .examples import Example, Examples, LeftOut, read_examples, with_patients
+from .examples import Example, Examples, LeftOut, read_examples, together, with_patients
 from .loop import Outcome, processes, run, written_once
 from .shelf import Shelf
 from .splits import check_disjoint, split
@@ -83,9 +83,8 @@ def train(stage: Stage, config: Config, progress: Progress | None = None, device
     origin = {"stage": start.get("stage"), "hash": start.get("hash")} if start else None
     settings = settings_of(stage, config, material, origin)
     learner = Answering(model, material.shelf, config.losses)
-    outcome = run(
-        learner, material.train, material.validation, config.schedule, out, settings, progress, device
-    )
+    learn, check = (together(part, config.data.together) for part in (material.train, material.validation))
+    outcome = run(learner, learn, check, config.schedule, out, settings, progress, device)
     about = {
         "stage": stage,
         "from": origin,
