@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the language model that ships, from nothing: bash scripts/train_pocket_model.sh OUT [REAL_SLIDE …]
+# Trains a language model of pocket size from nothing: bash scripts/train_pocket_model.sh OUT [REAL_SLIDE …]
 # Synthetic slides, their results and lessons, then the three stages; some hours on two cores. What is there is kept.
 set -euo pipefail
 out=$(realpath -m "$1"); shift

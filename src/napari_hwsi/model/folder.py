@@ -27,7 +27,7 @@ from .language import open_language, with_adapter
 from .mllm import MLLM
 
 FORMAT = "napari-hwsi model"
-_VERSION = 1
+_VERSION = 2
 _EVERYTHING = 1 << 30  # places that the release reads of a slide: it makes 64 tokens of any number
 _CONFIG, _BRIDGE, _LANGUAGE, _ADAPTER = "config.json", "bridge.safetensors", "language", "adapter"
 _BRIDGES: dict[str, type[Bridge] | type[Concatenated]] = {
@@ -106,7 +106,9 @@ def facts_of(folder: Path, form: str = FORMAT) -> dict[str, Any]:
         raise WeightsError(f"{folder}: no {form}, its {_CONFIG} is missing or another program's.")
     config: dict[str, Any] = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     if config.get("version") != _VERSION:
-        raise WeightsError(f"{folder}: version {config.get('version')} is not one this package reads.")
+        raise WeightsError(
+            f"{folder}: version {config.get('version')} is not one this package reads. Train it again."
+        )
     return config
 
 
